@@ -1,0 +1,151 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use model::{Family, Queued};
+use runtime::{Clock, Shutdown};
+use tokio::sync::watch;
+
+use crate::source::{Lost, Source};
+use crate::{
+    Config, Consume, DeadLetterReport, Envelope, Handle, OpenError, PublishError, QueueName, QueueReport, State,
+    Topology, embedded, engine, rabbitmq,
+};
+
+/// A webhook is answered within two seconds whatever the broker does, so storing must end before that.
+const PUBLISH_DEADLINE: Duration = Duration::from_millis(1500);
+
+/// A connection to the queues. Cheap to clone.
+#[derive(Clone)]
+pub struct Broker {
+    inner: Inner,
+    topology: Arc<Topology>,
+    clock: Clock,
+}
+
+#[derive(Clone)]
+enum Inner {
+    RabbitMq(rabbitmq::Connection),
+    Embedded(embedded::Store),
+}
+
+impl Broker {
+    /// Opens the broker. RabbitMQ need not be up: a supervisor goes on connecting, and [`Broker::state`] says how far it is.
+    ///
+    /// # Errors
+    /// The embedded store cannot be opened (its path, or another process has it), or the configuration cannot work.
+    pub async fn open(config: Config, topology: Topology, clock: Clock, shutdown: Shutdown) -> Result<Self, OpenError> {
+        if topology.partitions == 0 {
+            return Err(OpenError::Config("broker.partitions must be at least 1".to_owned()));
+        }
+        let known = Arc::new(topology.clone());
+        let inner = match config {
+            Config::RabbitMq(config) => {
+                Inner::RabbitMq(rabbitmq::Connection::open(&config, topology, clock.clone(), shutdown).await?)
+            }
+            Config::Embedded(config) => Inner::Embedded(embedded::Store::open(&config, topology, clock.clone()).await?),
+        };
+        Ok(Self { inner, topology: known, clock })
+    }
+
+    /// Publishes a message and returns when it is stored durably.
+    ///
+    /// # Errors
+    /// [`PublishError`]: it is not certain that the message is stored; publish it again.
+    pub async fn publish<M: Queued>(&self, message: &M) -> Result<(), PublishError> {
+        let queue = QueueName::Work {
+            family: M::FAMILY,
+            neighbour: message.neighbour().clone(),
+            partition: message.conversation().partition(self.topology.partitions),
+        };
+        self.publish_envelope(&queue, Envelope::of(message)).await
+    }
+
+    pub(crate) async fn publish_envelope(&self, queue: &QueueName, envelope: Envelope) -> Result<(), PublishError> {
+        let stored = async {
+            match &self.inner {
+                Inner::RabbitMq(connection) => connection.publish(queue, envelope).await,
+                Inner::Embedded(store) => store.publish(queue, envelope).await,
+            }
+        };
+        tokio::time::timeout(PUBLISH_DEADLINE, stored).await.unwrap_or(Err(PublishError::TimedOut))?;
+        metrics::counter!("causeway_published_total", "queue" => queue.to_string()).increment(1);
+        Ok(())
+    }
+
+    /// Consumes a family until the shutdown's soft stage, then finishes or hands back what is in hand.
+    ///
+    /// # Errors
+    /// A fault no reconnect mends: a neighbour without queues.
+    pub async fn consume<M: Queued, H: Handle<M>>(
+        &self,
+        consume: Consume,
+        handler: Arc<H>,
+        shutdown: Shutdown,
+    ) -> anyhow::Result<()> {
+        engine::consume::<M, H>(self.clone(), consume, handler, shutdown).await
+    }
+
+    pub(crate) async fn subscribe(&self, queue: &QueueName, prefetch: u16) -> Result<Source, Lost> {
+        match &self.inner {
+            Inner::RabbitMq(connection) => connection.subscribe(queue, prefetch).await.map(Source::RabbitMq),
+            Inner::Embedded(store) => store.subscribe(queue, prefetch).await.map(Source::Embedded),
+        }
+    }
+
+    pub(crate) fn topology(&self) -> &Topology {
+        &self.topology
+    }
+
+    pub(crate) const fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// Whether messages can be stored, and if not why.
+    pub fn state(&self) -> watch::Receiver<State> {
+        match &self.inner {
+            Inner::RabbitMq(connection) => connection.state(),
+            Inner::Embedded(store) => store.state(),
+        }
+    }
+
+    /// Declares exchanges and queues; what was made or found is told line by line.
+    ///
+    /// # Errors
+    /// What stands in the way, by name.
+    pub async fn apply_topology(&self) -> anyhow::Result<Vec<String>> {
+        match &self.inner {
+            Inner::RabbitMq(connection) => connection.apply_topology().await,
+            Inner::Embedded(store) => store.apply_topology().await,
+        }
+    }
+
+    /// Every queue with what waits in it.
+    ///
+    /// # Errors
+    /// The broker does not answer.
+    pub async fn queues(&self) -> anyhow::Result<Vec<QueueReport>> {
+        match &self.inner {
+            Inner::RabbitMq(connection) => connection.queues().await,
+            Inner::Embedded(store) => store.queues().await,
+        }
+    }
+
+    /// The oldest dead letters of a family, without their bodies; they stay where they are.
+    ///
+    /// # Errors
+    /// The broker does not answer.
+    pub async fn dead_letters(&self, family: Family, limit: usize) -> anyhow::Result<Vec<DeadLetterReport>> {
+        match &self.inner {
+            Inner::RabbitMq(connection) => connection.dead_letters(family, limit).await,
+            Inner::Embedded(store) => store.dead_letters(family, limit).await,
+        }
+    }
+
+    /// Waits until what was opened is closed: the connections, or the store.
+    pub async fn close(self) {
+        match self.inner {
+            Inner::RabbitMq(connection) => connection.close().await,
+            Inner::Embedded(store) => store.close().await,
+        }
+    }
+}

@@ -1,0 +1,287 @@
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use jiff::Timestamp;
+use model::{
+    Address, Arrival, ArrivalPath, ChannelName, Family, InboundMessage, MessageId, NeighbourName, PhoneNumber, Private,
+    TraceId,
+};
+use runtime::{Backoff, Clock, ManualClock, Shutdown};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::{
+    Broker, Config, Consume, DeadLetterReport, Done, Failure, Handle, QueueReport, Rejection, State, Topology,
+};
+
+/// Nothing in the suite takes as long as this unless it is broken.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// An opened broker with what consumes from it.
+pub(super) struct House {
+    pub(super) broker: Broker,
+    pub(super) clock: ManualClock,
+    config: Config,
+    time: Clock,
+    shutdown: Shutdown,
+}
+
+pub(super) fn neighbour() -> NeighbourName {
+    NeighbourName::new("main")
+}
+
+pub(super) fn start() -> Timestamp {
+    Timestamp::from_second(1_800_000_000).expect("a time")
+}
+
+fn topology() -> Topology {
+    Topology { partitions: 2, genesys: vec![neighbour()], providers: vec![NeighbourName::new("carrier")] }
+}
+
+/// Message `number` of a conversation; the pair is its text.
+pub(super) fn message(conversation: u32, number: u32) -> InboundMessage {
+    let from = PhoneNumber::normalise(&format!("1312555{conversation:04}"), None).expect("a number");
+    InboundMessage {
+        id: MessageId::derive("in", &[&conversation.to_string(), &number.to_string()]),
+        channel: ChannelName::new("sales"),
+        genesys: neighbour(),
+        from: Address::Phone(from),
+        text: Private::new(format!("{conversation}/{number}")),
+        session: None,
+        arrival: Arrival { path: ArrivalPath::MessageEvent, fingerprint: String::new(), sent_at: None },
+        trace: TraceId::new("trace"),
+        received_at: start(),
+    }
+}
+
+/// What [`message`] was made of.
+fn numbers(message: &InboundMessage) -> (u32, u32) {
+    let (conversation, number) = message.text.expose().split_once('/').expect("a text of the suite");
+    let number = number.split(' ').next().unwrap_or_default();
+    (conversation.parse().expect("a conversation"), number.parse().expect("a number"))
+}
+
+pub(super) fn consume() -> Consume {
+    Consume {
+        neighbours: vec![neighbour()],
+        prefetch: 64,
+        expire: Duration::from_secs(3600),
+        max_attempts: 5,
+        backoff: Backoff { base: Duration::from_millis(1), cap: Duration::from_millis(5) },
+    }
+}
+
+pub(super) fn retry() -> Failure {
+    Failure::Retry { after: None, cause: anyhow::anyhow!("made to fail") }
+}
+
+/// Waits for something that ends, and not longer than it may take.
+pub(super) async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
+    match tokio::time::timeout(DEADLINE, future).await {
+        Ok(value) => value,
+        Err(_) => panic!("not in time: {what}"),
+    }
+}
+
+impl House {
+    pub(super) async fn open(config: &Config) -> Self {
+        let (time, clock) = Clock::manual(start());
+        let shutdown = Shutdown::new();
+        let broker = open(config, &time, &shutdown).await;
+        Self { broker, clock, config: config.clone(), time, shutdown }
+    }
+
+    /// Closes the broker and opens it again.
+    pub(super) async fn reopen(self) -> Self {
+        let Self { broker, clock, config, time, shutdown } = self;
+        shutdown.begin();
+        soon("closing", broker.close()).await;
+        let shutdown = Shutdown::new();
+        let broker = open(&config, &time, &shutdown).await;
+        Self { broker, clock, config, time, shutdown }
+    }
+
+    pub(super) async fn publish(&self, message: &InboundMessage) {
+        self.broker.publish(message).await.expect("a broker that is ready stores it");
+    }
+
+    /// Publishes 1 ..= `count` of a conversation, each after the one before it was stored.
+    pub(super) async fn publish_row(&self, conversation: u32, count: u32) {
+        for number in 1..=count {
+            self.publish(&message(conversation, number)).await;
+        }
+    }
+
+    pub(super) fn consume<F>(&self, settings: Consume, script: F) -> Consumer
+    where
+        F: Fn((u32, u32), u32) -> BoxFuture<'static, Result<Done, Failure>> + Send + Sync + 'static,
+    {
+        let (seen, log) = watch::channel(Log::default());
+        let shutdown = Shutdown::new();
+        let (broker, following) = (self.broker.clone(), shutdown.clone());
+        let handler = Arc::new(Script { script, seen });
+        let mut running = JoinSet::new();
+        running.spawn(async move { broker.consume(settings, handler, following).await });
+        Consumer { log, shutdown, running }
+    }
+
+    pub(super) async fn dead(&self) -> Vec<DeadLetterReport> {
+        let mut all = Vec::new();
+        for family in Family::ALL {
+            all.extend(self.broker.dead_letters(family, 100).await.expect("dead letters can be listed"));
+        }
+        all
+    }
+
+    /// Waits until the queues are as `right` wants them; the broker counts with a delay.
+    pub(super) async fn queues(&self, what: &str, right: impl Fn(&[QueueReport]) -> bool) {
+        let looks = async {
+            let mut ticks = tokio::time::interval(Duration::from_millis(20));
+            loop {
+                ticks.tick().await;
+                if right(&self.broker.queues().await.expect("queues can be listed")) {
+                    return;
+                }
+            }
+        };
+        soon(what, looks).await;
+    }
+
+    /// Nothing waits, nothing died; then closes.
+    pub(super) async fn empty(self) {
+        assert_eq!(self.dead().await, []);
+        self.settled().await;
+    }
+
+    /// Nothing waits; then closes.
+    pub(super) async fn settled(self) {
+        let work = |queue: &&QueueReport| !queue.queue.starts_with("causeway.dead.");
+        let empty = |queue: &QueueReport| queue.ready == 0 && queue.in_hand.unwrap_or(0) == 0;
+        self.queues("empty queues", |all| all.iter().filter(work).all(empty)).await;
+        self.shutdown.begin();
+        soon("closing", self.broker.close()).await;
+    }
+}
+
+async fn open(config: &Config, clock: &Clock, shutdown: &Shutdown) -> Broker {
+    let broker = Broker::open(config.clone(), topology(), clock.clone(), shutdown.clone()).await.expect("it opens");
+    let mut state = broker.state();
+    let ready = async { state.wait_for(|state| *state == State::Ready).await.map(|_| ()) };
+    soon("a broker that is ready", ready).await.expect("a supervisor that lives");
+    broker
+}
+
+/// What a handler has seen.
+#[derive(Debug, Default, Clone)]
+pub(super) struct Log {
+    /// Every try that began: conversation and number.
+    pub(super) tries: Vec<(u32, u32)>,
+    /// Every try that ended in `Ok`.
+    pub(super) done: Vec<(u32, u32)>,
+    /// What was told before a dead letter.
+    pub(super) told: Vec<Rejection>,
+    /// Handlers at work at this moment.
+    pub(super) at_work: usize,
+}
+
+impl Log {
+    /// What was done, by conversation, in the order of doing.
+    pub(super) fn by_conversation(&self) -> BTreeMap<u32, Vec<u32>> {
+        let mut rows: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
+        for (conversation, number) in &self.done {
+            rows.entry(*conversation).or_default().push(*number);
+        }
+        rows
+    }
+}
+
+/// A consumer at work.
+pub(super) struct Consumer {
+    log: watch::Receiver<Log>,
+    shutdown: Shutdown,
+    running: JoinSet<anyhow::Result<()>>,
+}
+
+impl Consumer {
+    pub(super) async fn until(&mut self, what: &str, right: impl FnMut(&Log) -> bool) -> Log {
+        let seen = async { self.log.wait_for(right).await.map(|log| log.clone()) };
+        soon(what, seen).await.expect("a consumer that lives")
+    }
+
+    pub(super) async fn until_done(&mut self, count: usize) -> Log {
+        self.until(&format!("{count} messages done"), |log| log.done.len() >= count).await
+    }
+
+    pub(super) fn log(&self) -> Log {
+        self.log.borrow().clone()
+    }
+
+    pub(super) fn begin_stop(&self) {
+        self.shutdown.begin();
+    }
+
+    /// Asks for the soft stage and waits for the end.
+    pub(super) async fn stop(mut self) -> Log {
+        self.shutdown.begin();
+        self.ended().await;
+        self.log()
+    }
+
+    /// Asks for the hard stage and waits for the end.
+    pub(super) async fn force(mut self) -> Log {
+        self.shutdown.force();
+        self.ended().await;
+        self.log()
+    }
+
+    pub(super) async fn ended(&mut self) {
+        while let Some(ended) = soon("the end of a consumer", self.running.join_next()).await {
+            ended.expect("a consumer does not panic").expect("a consumer ends well");
+        }
+    }
+}
+
+struct Script<F> {
+    script: F,
+    seen: watch::Sender<Log>,
+}
+
+/// Counts a handler at work, however it ends.
+struct AtWork<'a>(&'a watch::Sender<Log>);
+
+impl Drop for AtWork<'_> {
+    fn drop(&mut self) {
+        self.0.send_modify(|log| log.at_work -= 1);
+    }
+}
+
+impl<F> Handle<InboundMessage> for Script<F>
+where
+    F: Fn((u32, u32), u32) -> BoxFuture<'static, Result<Done, Failure>> + Send + Sync + 'static,
+{
+    async fn handle(&self, message: &InboundMessage, attempt: u32) -> Result<Done, Failure> {
+        let numbers = numbers(message);
+        self.seen.send_modify(|log| {
+            log.tries.push(numbers);
+            log.at_work += 1;
+        });
+        let _at_work = AtWork(&self.seen);
+        let result = (self.script)(numbers, attempt).await;
+        if result.is_ok() {
+            self.seen.send_modify(|log| log.done.push(numbers));
+        }
+        result
+    }
+
+    async fn before_dead_letter(&self, _: &InboundMessage, rejection: &Rejection) -> Result<(), Failure> {
+        let mut told = 0;
+        self.seen.send_modify(|log| {
+            log.told.push(rejection.clone());
+            told = log.told.len();
+        });
+        // The first telling fails where a script asks for it by the code of its rejection.
+        if told == 1 && rejection.detail.contains("tell me twice") { Err(retry()) } else { Ok(()) }
+    }
+}

@@ -1,0 +1,73 @@
+use jiff::Timestamp;
+use model::Family;
+use tokio::sync::oneshot;
+
+use crate::source::{Delivery, Lost};
+use crate::{DeadLetterReport, Envelope, PublishError, QueueReport};
+
+/// What the thread that owns the database is asked to do.
+pub(super) enum Command {
+    /// Shares a transaction with its neighbours in the channel.
+    Write(Write),
+    /// Runs after that transaction.
+    Control(Control),
+}
+
+/// A change on disk; its answer is sent after the fsync.
+pub(super) enum Write {
+    Publish { queue: usize, envelope: Envelope, answer: oneshot::Sender<Result<(), PublishError>> },
+    Settle { hold: Hold, settle: Settle, answer: oneshot::Sender<Result<(), Lost>> },
+}
+
+/// A message in the hand of a subscriber.
+#[derive(Clone, Copy)]
+pub(super) struct Hold {
+    pub(super) queue: usize,
+    pub(super) subscriber: u64,
+    pub(super) id: i64,
+}
+
+pub(super) enum Settle {
+    Ack,
+    DeadLetter { reason: String, detail: String, at: Timestamp, origin: String },
+}
+
+/// The answer to a fetch.
+pub(super) type Batch = Result<Vec<Delivery>, Lost>;
+
+pub(super) enum Control {
+    Subscribe {
+        queue: usize,
+        subscriber: u64,
+        prefetch: usize,
+    },
+    Unsubscribe {
+        queue: usize,
+        subscriber: u64,
+        answer: Option<oneshot::Sender<()>>,
+    },
+    Fetch {
+        queue: usize,
+        subscriber: u64,
+        answer: oneshot::Sender<Batch>,
+    },
+    CheckLeases {
+        queue: usize,
+    },
+    Queues {
+        answer: oneshot::Sender<anyhow::Result<Vec<QueueReport>>>,
+    },
+    DeadLetters {
+        family: Family,
+        limit: usize,
+        answer: oneshot::Sender<anyhow::Result<Vec<DeadLetterReport>>>,
+    },
+    Close {
+        answer: oneshot::Sender<()>,
+    },
+    #[cfg(test)]
+    LimitPages {
+        pages: u32,
+        answer: oneshot::Sender<()>,
+    },
+}

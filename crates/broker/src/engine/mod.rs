@@ -1,0 +1,106 @@
+//! The consume loop: the only place where a message is acked, tried again, handed back or dead-lettered.
+
+mod lane;
+mod meters;
+mod session;
+mod work;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use model::{NeighbourName, Queued};
+use runtime::{Backoff, Shutdown};
+use tokio::task::JoinSet;
+
+use crate::{Broker, Handle, QueueName};
+use meters::Meters;
+use session::{End, Session};
+use work::Worker;
+
+/// How a consumer of one family behaves.
+#[derive(Debug, Clone)]
+pub struct Consume {
+    /// The neighbours whose queues it takes from, every partition of each.
+    pub neighbours: Vec<NeighbourName>,
+    /// Messages in hand per partition.
+    pub prefetch: u16,
+    /// A message older than this is dead-lettered as expired.
+    pub expire: Duration,
+    /// Tries that may fail before a message is dead-lettered.
+    pub max_attempts: u32,
+    /// Waits between tries.
+    pub backoff: Backoff,
+}
+
+/// Waits between subscriptions that are lost.
+const RESUBSCRIBE: Backoff = Backoff { base: Duration::from_millis(100), cap: Duration::from_secs(5) };
+
+/// Runs one loop per neighbour and partition until all have stopped.
+pub(crate) async fn consume<M: Queued, H: Handle<M>>(
+    broker: Broker,
+    consume: Consume,
+    handler: Arc<H>,
+    shutdown: Shutdown,
+) -> anyhow::Result<()> {
+    let known: HashSet<QueueName> = broker.topology().work_queues().into_iter().collect();
+    let mut loops = JoinSet::new();
+    for neighbour in &consume.neighbours {
+        for partition in 0..broker.topology().partitions {
+            let queue = QueueName::Work { family: M::FAMILY, neighbour: neighbour.clone(), partition };
+            anyhow::ensure!(known.contains(&queue), "{queue} is not a queue of this installation");
+            let worker = Worker {
+                meters: Meters::of(&queue),
+                queue,
+                handler: Arc::clone(&handler),
+                clock: broker.clock().clone(),
+                shutdown: shutdown.clone(),
+                consume: consume.clone(),
+                message: std::marker::PhantomData,
+            };
+            loops.spawn(read(broker.clone(), Arc::new(worker)));
+        }
+    }
+    while let Some(ended) = loops.join_next().await {
+        ended.context("the loop of a queue panicked")?;
+    }
+    Ok(())
+}
+
+/// Reads one queue, one subscription after the other, until the soft stage.
+async fn read<M: Queued, H: Handle<M>>(broker: Broker, worker: Arc<Worker<M, H>>) {
+    let mut carried = HashMap::new();
+    let mut losses: u32 = 0;
+    while !worker.shutdown.is_stopping() {
+        let subscribed = tokio::select! {
+            subscribed = broker.subscribe(&worker.queue, worker.consume.prefetch) => subscribed,
+            () = worker.shutdown.stopping() => return,
+        };
+        let end = match subscribed {
+            Ok(source) => Session::new(Arc::clone(&worker), source, &mut carried).run(&mut losses).await,
+            Err(lost) => End::Lost(lost),
+        };
+        worker.meters.idle();
+        match end {
+            End::Stopped => return,
+            End::HandedBack => {}
+            End::Lost(lost) => {
+                losses = losses.saturating_add(1);
+                // The first of a row is news; the rest are its repetition until a message comes again.
+                if losses == 1 {
+                    tracing::error!(queue = %worker.queue, cause = %lost, "lost the queue; subscribing again");
+                } else {
+                    tracing::debug!(queue = %worker.queue, cause = %lost, losses, "lost the queue again");
+                }
+                tokio::select! {
+                    () = tokio::time::sleep(RESUBSCRIBE.wait(losses)) => {}
+                    () = worker.shutdown.stopping() => return,
+                }
+            }
+        }
+    }
+}

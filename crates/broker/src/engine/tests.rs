@@ -1,0 +1,111 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use model::{Address, Arrival, ArrivalPath, ChannelName, InboundMessage, MessageId, NeighbourName, Private, TraceId};
+use runtime::{Backoff, Clock, Shutdown};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use super::Consume;
+use crate::{Broker, Config, Done, EmbeddedConfig, Failure, Handle, Rejection, Topology};
+
+const DEADLINE: Duration = Duration::from_secs(30);
+
+fn neighbour() -> NeighbourName {
+    NeighbourName::new("main")
+}
+
+fn consume(neighbour: NeighbourName) -> Consume {
+    Consume {
+        neighbours: vec![neighbour],
+        prefetch: 8,
+        expire: Duration::from_secs(86_400),
+        max_attempts: 3,
+        backoff: Backoff { base: Duration::from_millis(1), cap: Duration::from_millis(5) },
+    }
+}
+
+fn message(number: u32, received_at: Timestamp) -> InboundMessage {
+    InboundMessage {
+        id: MessageId::new(number.to_string()),
+        channel: ChannelName::new("sales"),
+        genesys: neighbour(),
+        from: Address::mail("a@b.example").unwrap(),
+        text: Private::new(String::new()),
+        session: None,
+        arrival: Arrival { path: ArrivalPath::MessageEvent, fingerprint: String::new(), sent_at: None },
+        trace: TraceId::new("trace"),
+        received_at,
+    }
+}
+
+async fn open(folder: &tempfile::TempDir, clock: &Clock) -> Broker {
+    let topology = Topology { partitions: 1, genesys: vec![neighbour()], providers: vec![] };
+    let config = Config::Embedded(EmbeddedConfig { path: folder.path().to_owned() });
+    Broker::open(config, topology, clock.clone(), Shutdown::new()).await.unwrap()
+}
+
+/// Keeps the first try of message 1 at work until the gate opens; tells which tries began and which ended.
+struct Gated {
+    gate: watch::Receiver<bool>,
+    seen: watch::Sender<Vec<String>>,
+}
+
+impl Handle<InboundMessage> for Gated {
+    async fn handle(&self, message: &InboundMessage, _: u32) -> Result<Done, Failure> {
+        let mut gate = self.gate.clone();
+        self.seen.send_modify(|seen| seen.push(format!("begin {}", message.id)));
+        gate.wait_for(|open| *open).await.unwrap();
+        self.seen.send_modify(|seen| seen.push(format!("end {}", message.id)));
+        Ok(Done::Done)
+    }
+
+    async fn before_dead_letter(&self, _: &InboundMessage, _: &Rejection) -> Result<(), Failure> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_lost_subscription_finishes_its_handlers_and_starts_nothing_more() {
+    let folder = tempfile::tempdir().unwrap();
+    let (clock, hand) = Clock::manual(Timestamp::from_second(1_800_000_000).unwrap());
+    let broker = open(&folder, &clock).await;
+    for number in 1..=2 {
+        broker.publish(&message(number, clock.now())).await.unwrap();
+    }
+    let (open, gate) = watch::channel(false);
+    let (seen, mut log) = watch::channel(Vec::new());
+    let shutdown = Shutdown::new();
+    let mut running = JoinSet::new();
+    let (consumer, stop) = (broker.clone(), shutdown.clone());
+    running.spawn(async move { consumer.consume(consume(neighbour()), Arc::new(Gated { gate, seen }), stop).await });
+    timeout(DEADLINE, log.wait_for(|seen| seen.len() == 1)).await.unwrap().unwrap();
+
+    // Its lease ends while the handler is at work, and the store notices with the next publish.
+    hand.advance(SignedDuration::from_mins(31));
+    broker.publish(&message(3, clock.now())).await.unwrap();
+    let mut second = broker.queues().await.unwrap();
+    assert_eq!(second.remove(0).in_hand, Some(0), "the lease was not ended");
+    open.send_replace(true);
+    timeout(DEADLINE, log.wait_for(|seen| seen.len() == 8)).await.unwrap().unwrap();
+    let expected = ["begin 1", "end 1", "begin 1", "end 1", "begin 2", "end 2", "begin 3", "end 3"];
+    assert_eq!(*log.borrow(), expected, "the ack of the first try had to fail, and nothing else to begin");
+
+    shutdown.begin();
+    running.join_next().await.unwrap().unwrap().unwrap();
+    assert!(broker.queues().await.unwrap().iter().all(|queue| queue.ready == 0 && queue.in_hand == Some(0)));
+    broker.close().await;
+}
+
+#[tokio::test]
+async fn a_neighbour_without_queues_is_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let broker = open(&folder, &Clock::system()).await;
+    let handler = Arc::new(Gated { gate: watch::channel(true).1, seen: watch::channel(Vec::new()).0 });
+    let ended = broker.consume::<InboundMessage, _>(consume(NeighbourName::new("nobody")), handler, Shutdown::new());
+    let error = timeout(DEADLINE, ended).await.unwrap().unwrap_err().to_string();
+    assert!(error.contains("causeway.inbound.nobody.0"), "{error}");
+    broker.close().await;
+}

@@ -1,0 +1,66 @@
+use std::future::Future;
+use std::time::Duration;
+
+use model::Queued;
+
+use crate::DeadReason;
+
+/// A message that needs nothing more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Done {
+    /// Its effect was made now.
+    Done,
+    /// Its effect had been made before.
+    Duplicate,
+}
+
+/// Why a try did not end in [`Done`].
+#[derive(Debug)]
+pub enum Failure {
+    /// This message, later; its conversation waits.
+    Retry {
+        /// At least this long, or the backoff's next wait.
+        after: Option<Duration>,
+        /// What happened.
+        cause: anyhow::Error,
+    },
+    /// The neighbour is down, throttling or misconfigured: later, and without spending a try of this message.
+    Unavailable {
+        /// The neighbour, channel or number that is in trouble.
+        target: String,
+        /// At least this long, or the backoff's next wait.
+        after: Option<Duration>,
+        /// What happened.
+        cause: anyhow::Error,
+    },
+    /// Never.
+    Reject {
+        /// A short, stable code: the dead letter's reason.
+        code: &'static str,
+        /// What happened.
+        cause: anyhow::Error,
+    },
+}
+
+/// What is about to be dead-lettered, and why.
+#[derive(Debug, Clone)]
+pub struct Rejection {
+    /// The reason.
+    pub reason: DeadReason,
+    /// What happened, in words; nothing private.
+    pub detail: String,
+}
+
+/// What a consuming role does with one message. It may run twice for the same message.
+pub trait Handle<M: Queued>: Send + Sync + 'static {
+    /// Handles one message; `attempt` counts from 1.
+    fn handle(&self, message: &M, attempt: u32) -> impl Future<Output = Result<Done, Failure>> + Send;
+
+    /// Runs before a message is dead-lettered, to tell whoever waits for it. A failure is tried again, and the message
+    /// is not dead-lettered until this has succeeded.
+    fn before_dead_letter(
+        &self,
+        message: &M,
+        rejection: &Rejection,
+    ) -> impl Future<Output = Result<(), Failure>> + Send;
+}

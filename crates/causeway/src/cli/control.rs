@@ -1,0 +1,60 @@
+//! Talks to a running process over its control socket.
+
+use anyhow::{Context, anyhow, bail};
+use bytes::Bytes;
+use http::{Method, Request, header};
+use http_body_util::{BodyExt, Empty};
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use secrecy::ExposeSecret;
+use serde::de::DeserializeOwned;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpStream, UnixStream};
+
+use crate::config::{Config, Control};
+
+/// Asks the running process of a configuration.
+pub(super) async fn ask<T: DeserializeOwned>(config: &Config, method: Method, path: &str) -> anyhow::Result<T> {
+    let mut request = Request::builder().method(method).uri(path).header(header::HOST, "causeway");
+    let body = match &config.admin.control {
+        Control::Unix(socket) => {
+            let stream = UnixStream::connect(socket).await.with_context(|| {
+                format!("no process answers on the control socket {}; is `causeway run` up?", socket.display())
+            })?;
+            exchange(stream, request.body(Empty::new())?).await?
+        }
+        Control::Tcp { listen, token } => {
+            request = request.header(header::AUTHORIZATION, format!("Bearer {}", token.expose_secret()));
+            let stream = TcpStream::connect(listen).await.with_context(|| format!("no process answers on {listen}"))?;
+            exchange(stream, request.body(Empty::new())?).await?
+        }
+    };
+    serde_json::from_slice(&body).context("the process answered in a form this version does not read")
+}
+
+async fn exchange<S>(stream: S, request: Request<Empty<Bytes>>) -> anyhow::Result<Bytes>
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+    let talk = async {
+        let response = sender.send_request(request).await?;
+        let status = response.status();
+        let body = response.into_body().collect().await?.to_bytes();
+        if !status.is_success() {
+            let error: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
+            let detail = error.get("detail").and_then(serde_json::Value::as_str).unwrap_or("no detail");
+            bail!("the process answered {status}: {detail}");
+        }
+        Ok(body)
+    };
+    tokio::select! {
+        // The answer is read to its end before the connection ends, so the exchange is looked at first.
+        biased;
+        body = talk => body,
+        ended = connection => match ended {
+            Ok(()) => Err(anyhow!("the process closed the connection without an answer")),
+            Err(error) => Err(error.into()),
+        },
+    }
+}

@@ -1,0 +1,53 @@
+use std::process::ExitCode;
+
+use crate::config::Problems;
+use crate::house::Refused;
+
+/// How a command ends other than well.
+pub(crate) enum Exit {
+    /// 78: the configuration is wrong.
+    Config(Problems),
+    /// 78: the configuration asks for what this version or this way of running has not.
+    Refused(Refused),
+    /// 1: anything else.
+    Failed(anyhow::Error),
+}
+
+const CONFIG: u8 = 78;
+const USAGE: u8 = 2;
+
+impl From<anyhow::Error> for Exit {
+    fn from(error: anyhow::Error) -> Self {
+        match error.downcast::<Refused>() {
+            Ok(refused) => Self::Refused(refused),
+            Err(error) => Self::Failed(error),
+        }
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "what went wrong is told on standard error")]
+pub(super) fn report(exit: Exit) -> ExitCode {
+    match exit {
+        Exit::Config(problems) => {
+            eprint!("{problems}");
+            let count = problems.list().len();
+            eprintln!("{count} problem{} with the configuration; nothing was started", if count == 1 { "" } else { "s" });
+            ExitCode::from(CONFIG)
+        }
+        Exit::Refused(refused) => {
+            eprintln!("{refused}; nothing was started");
+            ExitCode::from(CONFIG)
+        }
+        Exit::Failed(error) => {
+            eprintln!("causeway: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Help and version end well; anything else is a usage error.
+pub(super) fn usage(error: &clap::Error) -> ExitCode {
+    // Nothing is left to do when standard output is gone, and the exit code still says how it went.
+    let printed = error.print();
+    if error.use_stderr() || printed.is_err() { ExitCode::from(USAGE) } else { ExitCode::SUCCESS }
+}

@@ -1,0 +1,37 @@
+use clap::Subcommand;
+use runtime::{Clock, Shutdown};
+
+use super::exit::Exit;
+use super::load::load_file;
+use super::{ConfigFile, output};
+use crate::house::open_broker;
+
+/// `causeway topology`
+#[derive(Subcommand)]
+pub(super) enum Topology {
+    /// Declare exchanges and queues, and print the policies recommended with them.
+    Apply(ConfigFile),
+}
+
+impl Topology {
+    pub(super) async fn run(self) -> Result<(), Exit> {
+        let Self::Apply(file) = self;
+        let mut config = load_file(&file.config, true)?.config;
+        match &mut config.broker {
+            broker::Config::RabbitMq(settings) => settings.declare = true,
+            broker::Config::Embedded(_) => {
+                output::line("the embedded broker makes its queues by itself; there is nothing to apply");
+                return Ok(());
+            }
+        }
+        let shutdown = Shutdown::new();
+        let broker = open_broker(&config, &Clock::system(), &shutdown).await?;
+        let applied = broker.apply_topology().await;
+        shutdown.begin();
+        broker.close().await;
+        for line in applied? {
+            output::line(&line);
+        }
+        Ok(())
+    }
+}

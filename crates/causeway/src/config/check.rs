@@ -1,0 +1,348 @@
+//! The tables that name neighbours and channels, and what must hold between them.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use genesys::{SecretEncoding, Secrets};
+use model::{ChannelId, ChannelName, Country, NeighbourName};
+use secrecy::SecretString;
+
+use super::section::{Section, parse_duration};
+use super::settings::{
+    Auth, Channel, ChannelKind, DeliveredWhen, EmailProvider, Genesys, NetSapiensProvider, Provider, ProviderKind,
+    ReplyPolicy, WhenUnsure,
+};
+
+/// An `http(s)` URL with nothing that could send a secret elsewhere; without the slash at its end.
+pub(super) fn base_url(section: &Section<'_>, key: &str, required: bool) -> Option<String> {
+    let instead = "a URL such as \"https://host/path\"";
+    let text = if required { section.required(key, instead)? } else { section.string(key)? };
+    let plain = text.strip_prefix("http://");
+    let rest = plain.or_else(|| text.strip_prefix("https://"));
+    let fine = rest.is_some_and(|rest| {
+        let host = rest.split('/').next().unwrap_or_default();
+        !host.is_empty() && !rest.contains(['?', '#', '@', ' '])
+    });
+    if !fine {
+        section.problem(key, "is no http or https URL without user, query and fragment", instead);
+        return None;
+    }
+    if plain.is_some() && key == "public_url" {
+        section.warn(key, "is plain http: Genesys and providers ask for https");
+    }
+    Some(text.trim_end_matches('/').to_owned())
+}
+
+fn neighbour_name(section: &Section<'_>) -> Option<NeighbourName> {
+    let name = section.required("name", "a short name, such as \"main\"")?;
+    match NeighbourName::parse(&name) {
+        // Queue names are dotted, and a dot here would make two names of one queue possible.
+        Ok(_) if name.contains('.') => {
+            section.problem("name", "must not hold a dot: it is a part of queue names", "a name without dots");
+            None
+        }
+        Ok(name) => Some(name),
+        Err(error) => {
+            section.problem("name", error.to_string(), "a short name, such as \"main\"");
+            None
+        }
+    }
+}
+
+pub(super) fn genesys(section: Section<'_>) -> Option<Genesys> {
+    let name = neighbour_name(&section);
+    let base_url = base_url(&section, "base_url", true);
+    if base_url.as_ref().is_some_and(|url| !url.ends_with("/nexus/v3")) {
+        section.warn("base_url", "does not end in /nexus/v3, as every documented base path does");
+    }
+    let ccid = section.required("ccid", "the contact centre id Genesys gave you");
+    let api_key = section.secret("api_key");
+    let send_api_key = section.boolean("send_api_key", false);
+    if send_api_key && api_key.is_none() {
+        section.problem("send_api_key", "is true, and there is no api_key", "api_key_file = \"…\" beside it");
+    }
+    let send_message_id = section.boolean("send_message_id", true);
+    section.finish();
+    Some(Genesys { name: name?, base_url: base_url?, ccid: ccid?, api_key, send_api_key, send_message_id })
+}
+
+pub(super) fn provider(section: Section<'_>) -> Option<Provider> {
+    let name = neighbour_name(&section);
+    let kind = match section.required("kind", "\"netsapiens\" or \"email\"")?.as_str() {
+        "netsapiens" => netsapiens(&section).map(ProviderKind::NetSapiens),
+        "email" => email(&section).map(ProviderKind::Email),
+        _ => {
+            section.problem("kind", "is no kind of provider this version knows", "\"netsapiens\" or \"email\"");
+            return None;
+        }
+    };
+    section.finish();
+    Some(Provider { name: name?, kind: kind? })
+}
+
+fn netsapiens(section: &Section<'_>) -> Option<NetSapiensProvider> {
+    let base_url = base_url(section, "base_url", true);
+    let domain = section.required("domain", "the NetSapiens domain of the account");
+    let auth = auth(section);
+    let webhook_secrets = section.secrets("webhook_secret");
+    if webhook_secrets.is_empty() {
+        section.problem(
+            "webhook_secret_files",
+            "is missing: events carry no signature, so the secret is in their URL",
+            "[\"/run/secrets/…\"]",
+        );
+    }
+    let time_zone = section.parsed("time_zone", "UTC", "an IANA zone such as \"UTC\" or \"America/Chicago\"", |name| {
+        jiff::tz::TimeZone::get(name).ok()
+    });
+    if !section.has("delivered_when") {
+        let told = "is missing: NetSapiens has no delivery reports, so \"accepted\" tells the agent Delivered as soon as \
+                    the platform took the message, and \"never\" tells the agent nothing and counts it as unconfirmed";
+        section.problem("delivered_when", told, "\"accepted\" or \"never\"");
+    }
+    let words = [("accepted", DeliveredWhen::Accepted), ("never", DeliveredWhen::Never)];
+    let delivered_when = section.word("delivered_when", &words);
+    let reconcile_at = reconcile(section);
+    for key in ["pace", "media_hosts", "poll", "max_inbound_age", "catch_up_from"] {
+        section.not_yet(key);
+    }
+    Some(NetSapiensProvider {
+        base_url: base_url?,
+        domain: domain?,
+        auth: auth?,
+        webhook_secrets,
+        time_zone,
+        delivered_when: delivered_when?,
+        reconcile_at,
+    })
+}
+
+fn auth(section: &Section<'_>) -> Option<Auth> {
+    let auth = section.section("auth");
+    let instead = "auth = { kind = \"api-key\", key_file = \"/run/secrets/…\" }";
+    let found = match auth.required("kind", instead)?.as_str() {
+        "api-key" => auth.required_secret("key").map(Auth::ApiKey),
+        kind @ ("oauth" | "jwt") => {
+            auth.warn("kind", "only \"api-key\" is served by this version: `causeway run` refuses to start with it");
+            for key in ["client_id", "username"] {
+                auth.string(key);
+            }
+            auth.secret("client_secret");
+            auth.secret("password");
+            Some(Auth::NotYet(if kind == "oauth" { "oauth" } else { "jwt" }))
+        }
+        _ => {
+            auth.problem("kind", "is no way to log in", "\"api-key\", \"oauth\" or \"jwt\"");
+            None
+        }
+    };
+    auth.finish();
+    found
+}
+
+fn reconcile(section: &Section<'_>) -> Vec<Duration> {
+    let reconcile = section.section("reconcile");
+    let mut at = vec![Duration::from_secs(5), Duration::from_secs(20), Duration::from_secs(60)];
+    if reconcile.has("at") {
+        let found: Option<Vec<Duration>> = reconcile.strings("at").iter().map(|text| parse_duration(text)).collect();
+        match found.filter(|found| !found.is_empty() && found.is_sorted()) {
+            Some(found) => at = found,
+            None => reconcile.problem("at", "must be durations in rising order", "[\"5s\", \"20s\", \"60s\"]"),
+        }
+    }
+    reconcile.finish();
+    at
+}
+
+fn email(section: &Section<'_>) -> Option<EmailProvider> {
+    section
+        .warn("kind", "email comes with a later version: replies of its channels are answered with a Failed receipt");
+    let smtp = section.section("smtp");
+    smtp.string("url");
+    smtp.secret("password");
+    smtp.finish();
+    let imap = section.section("imap");
+    imap.string("url");
+    imap.secret("password");
+    imap.finish();
+    section.string("listen");
+    section.string("bounce_address");
+    let words = [("accepted", DeliveredWhen::Accepted), ("dsn", DeliveredWhen::Dsn), ("never", DeliveredWhen::Never)];
+    if !section.has("delivered_when") {
+        section.problem("delivered_when", "is missing", "\"accepted\", \"dsn\" or \"never\"");
+    }
+    Some(EmailProvider { delivered_when: section.word("delivered_when", &words)? })
+}
+
+pub(super) fn channel(
+    section: Section<'_>,
+    tenants: &[Option<Genesys>],
+    providers: &[Option<Provider>],
+) -> Option<Channel> {
+    let id = section.required("id", "the channel id Genesys gave you");
+    let name = channel_name(&section, id.as_deref());
+    let sms = section.word("kind", &[("sms", true), ("email", false)]);
+    if !section.has("kind") {
+        section.problem("kind", "is missing", "\"sms\" or \"email\"");
+    }
+    let genesys = one_of(&section, "genesys", tenants.iter().flatten().map(|tenant| &tenant.name).collect());
+    let provider = one_of(&section, "provider", providers.iter().flatten().map(|provider| &provider.name).collect());
+    let secrets = secrets(&section);
+    let kind = match sms? {
+        true => sms_kind(&section, id.as_deref()),
+        false => {
+            for key in ["inbound", "open_media_service", "email_as", "list_unsubscribe"] {
+                section.not_yet(key);
+            }
+            Some(ChannelKind::Email)
+        }
+    };
+    check_provider_kind(&section, provider.as_ref(), sms?, providers);
+    let default = if sms? { WhenUnsure::Park } else { WhenUnsure::Resend };
+    let when_unsure = section.word("when_unsure", &[("park", WhenUnsure::Park), ("resend", WhenUnsure::Resend)]);
+    for key in ["quiet_alarm", "business_hours", "time_zone", "media", "open_media_idle"] {
+        section.not_yet(key);
+    }
+    section.finish();
+    let policy = ReplyPolicy { when_unsure: when_unsure.unwrap_or(default) };
+    Some(Channel {
+        name: name?,
+        id: ChannelId::new(id?),
+        kind: kind?,
+        genesys: genesys?,
+        provider: provider?,
+        secrets: secrets?,
+        policy,
+    })
+}
+
+fn channel_name(section: &Section<'_>, id: Option<&str>) -> Option<ChannelName> {
+    let (key, name) = match section.string("name") {
+        Some(name) => ("name", name),
+        None => ("id", id?.to_owned()),
+    };
+    match ChannelName::parse(&name) {
+        Ok(name) => Some(name),
+        Err(error) if key == "id" => {
+            section.problem(
+                "name",
+                format!("is missing, and the id cannot stand in for it: it {error}"),
+                "name = \"sales-sms\"",
+            );
+            None
+        }
+        Err(error) => {
+            section.problem("name", error.to_string(), "a short name, such as \"sales-sms\"");
+            None
+        }
+    }
+}
+
+fn sms_kind(section: &Section<'_>, id: Option<&str>) -> Option<ChannelKind> {
+    let user = section.required("user", "the extension that owns the number, such as \"9000\"");
+    let number = section.string("number").or_else(|| id.map(str::to_owned));
+    let country =
+        section.parsed("country", "US", "a country code of two letters, such as \"US\"; \"\" for none", |text| {
+            if text.is_empty() { Some(None) } else { text.to_uppercase().parse::<Country>().ok().map(Some) }
+        });
+    Some(ChannelKind::Sms { user: user?, number: number?, country })
+}
+
+fn secrets(section: &Section<'_>) -> Option<Secrets> {
+    let words = [("utf8", SecretEncoding::Utf8), ("hex", SecretEncoding::Hex), ("base64", SecretEncoding::Base64)];
+    let encoding = section.word("secret_encoding", &words).unwrap_or_default();
+    let given: Vec<SecretString> = section.secrets("secret");
+    let asked = section.has("secrets") || section.has("secret_files");
+    if !asked {
+        section.problem("secret_files", "is missing", "[\"/run/secrets/…\"], the channel secret Genesys gave you");
+        return None;
+    }
+    if given.is_empty() {
+        section.problem("secret_files", "holds no usable secret", "at least one; the first signs, all verify");
+        return None;
+    }
+    if !section.shared.read_secrets {
+        return Secrets::new(&[SecretString::from("not read")], SecretEncoding::Utf8).ok();
+    }
+    match Secrets::new(&given, encoding) {
+        Ok(secrets) => Some(secrets),
+        Err(error) => {
+            section.problem("secret_encoding", error, "\"utf8\", or secrets of the encoding it names");
+            None
+        }
+    }
+}
+
+/// The named neighbour, or the only one there is.
+fn one_of(section: &Section<'_>, key: &str, known: Vec<&NeighbourName>) -> Option<NeighbourName> {
+    let names = || known.iter().map(|name| format!("\"{name}\"")).collect::<Vec<_>>().join(" or ");
+    match (section.string(key), known.as_slice()) {
+        (Some(name), _) => {
+            let found = known.iter().find(|known| known.as_str() == name);
+            if found.is_none() {
+                let instead = if known.is_empty() { format!("a [[{key}]] table of that name") } else { names() };
+                section.problem(key, format!("names no [[{key}]] table"), &instead);
+            }
+            found.map(|found| (*found).clone())
+        }
+        (None, [only]) => Some((*only).clone()),
+        (None, []) => {
+            section.problem(key, format!("there is no usable [[{key}]] table"), &format!("a [[{key}]] table"));
+            None
+        }
+        (None, _) => {
+            section.problem(key, "is missing, and there is more than one", &names());
+            None
+        }
+    }
+}
+
+fn check_provider_kind(section: &Section<'_>, name: Option<&NeighbourName>, sms: bool, all: &[Option<Provider>]) {
+    let Some(provider) = all.iter().flatten().find(|provider| Some(&provider.name) == name) else { return };
+    if matches!(provider.kind, ProviderKind::NetSapiens(_)) != sms {
+        section.problem(
+            "provider",
+            "is a provider of another kind than this channel",
+            "a provider of the channel's kind",
+        );
+    }
+}
+
+/// What must hold between the tables.
+pub(super) fn neighbours(
+    root: &Section<'_>,
+    tenants: &[Option<Genesys>],
+    providers: &[Option<Provider>],
+    channels: &[Option<Channel>],
+) {
+    for key in ["genesys", "provider", "channel"] {
+        if !root.has(key) {
+            root.problem(key, "there is none", &format!("at least one [[{key}]] table"));
+        }
+    }
+    unique(root, "genesys", "name", tenants.iter().flatten().map(|tenant| tenant.name.to_string()));
+    unique(root, "provider", "name", providers.iter().flatten().map(|provider| provider.name.to_string()));
+    let channels = || channels.iter().flatten();
+    unique(root, "channel", "name (or id, where there is none)", channels().map(|channel| channel.name.to_string()));
+    unique(
+        root,
+        "channel",
+        "id at one tenant",
+        channels().map(|channel| format!("{} / {}", channel.genesys, channel.id)),
+    );
+    let numbers = channels().filter_map(|channel| match &channel.kind {
+        ChannelKind::Sms { number, .. } => Some(format!("{} / {number}", channel.provider)),
+        ChannelKind::Email => None,
+    });
+    unique(root, "channel", "number at one provider", numbers);
+}
+
+fn unique(root: &Section<'_>, key: &str, what: &str, values: impl Iterator<Item = String>) {
+    let mut seen = BTreeMap::<String, usize>::new();
+    for value in values {
+        *seen.entry(value).or_default() += 1;
+    }
+    for (value, _) in seen.iter().filter(|(_, count)| **count > 1) {
+        root.problem(key, format!("two tables have the same {what}: {value}"), "a different one in each");
+    }
+}

@@ -1,0 +1,23 @@
+//! The configuration: defaults under a TOML file under the environment, read into types that cannot be illegal.
+
+mod check;
+mod load;
+mod problems;
+mod section;
+mod settings;
+mod show;
+mod tree;
+
+pub use load::{Loaded, load};
+pub use problems::{Problem, Problems};
+pub use settings::{
+    Admin, Auth, Blobs, Channel, ChannelKind, Config, Control, DeliveredWhen, EmailProvider, Expire, Genesys, Http,
+    LedgerSettings, Log, NetSapiensProvider, Provider, ProviderKind, ReplyPolicy, Stop, Tls, WhenUnsure,
+};
+pub use tree::Source;
+
+/// The commented reference, which is also what `causeway config default` prints.
+pub const REFERENCE: &str = include_str!("../../../../config/causeway.toml");
+
+#[cfg(test)]
+mod tests;

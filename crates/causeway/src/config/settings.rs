@@ -1,0 +1,295 @@
+//! What a configuration is once it has been read.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use genesys::Secrets;
+use http::StatusCode;
+use model::{ChannelId, ChannelName, Country, NeighbourName};
+use secrecy::SecretString;
+
+/// Everything a process needs.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// `[http]`
+    pub http: Http,
+    /// `[admin]`
+    pub admin: Admin,
+    /// `[broker]`
+    pub broker: broker::Config,
+    /// `broker.partitions`
+    pub partitions: u16,
+    /// `broker.prefetch`
+    pub prefetch: u16,
+    /// `[ledger]`
+    pub ledger: LedgerSettings,
+    /// `[blobs]`
+    pub blobs: Blobs,
+    /// `[net]`
+    pub net: runtime::HttpClientConfig,
+    /// `[shutdown]`
+    pub stop: Stop,
+    /// `[expire]`
+    pub expire: Expire,
+    /// `[receipts] hold`: a receipt is not sent sooner than this after its webhook came in.
+    pub receipt_hold: Duration,
+    /// `[log]`
+    pub log: Log,
+    /// `[[genesys]]`
+    pub genesys: Vec<Genesys>,
+    /// `[[provider]]`
+    pub providers: Vec<Provider>,
+    /// `[[channel]]`
+    pub channels: Vec<Channel>,
+}
+
+/// `[http]`
+#[derive(Debug, Clone)]
+pub struct Http {
+    /// Where Genesys and providers reach us.
+    pub listen: SocketAddr,
+    /// As the outside sees us, without a slash at the end.
+    pub public_url: Option<String>,
+    /// Of a request.
+    pub body_limit: u64,
+    /// Certificate and key, when nothing terminates TLS in front.
+    pub tls: Option<Tls>,
+    /// The status of a webhook whose signature matches no secret.
+    pub bad_signature_status: StatusCode,
+    /// The status of a webhook of an unknown channel.
+    pub unknown_channel_status: StatusCode,
+}
+
+/// A certificate and its key, PEM.
+#[derive(Debug, Clone)]
+pub struct Tls {
+    /// Certificate chain.
+    pub cert_file: PathBuf,
+    /// Private key.
+    pub key_file: PathBuf,
+}
+
+/// `[admin]`
+#[derive(Debug, Clone)]
+pub struct Admin {
+    /// Probes and metrics.
+    pub listen: SocketAddr,
+    /// Inspection and changes.
+    pub control: Control,
+}
+
+/// Where the control socket is.
+#[derive(Debug, Clone)]
+pub enum Control {
+    /// A socket file, mode 0600.
+    Unix(PathBuf),
+    /// A TCP address, with the token every request must carry.
+    Tcp {
+        /// The address.
+        listen: SocketAddr,
+        /// The token.
+        token: SecretString,
+    },
+}
+
+/// `[ledger]`
+#[derive(Debug, Clone)]
+pub enum LedgerSettings {
+    /// One machine.
+    Sqlite {
+        /// The file.
+        path: PathBuf,
+        /// How long finished business is remembered.
+        retain: Duration,
+    },
+    /// Several machines; read and checked, not served yet.
+    Postgres,
+}
+
+/// `[blobs]`, checked for its form; nothing is stored there yet.
+#[derive(Debug, Clone)]
+pub struct Blobs {
+    /// Where.
+    pub url: String,
+    /// How long a link is good.
+    pub link_ttl: Duration,
+}
+
+/// `[shutdown]`
+#[derive(Debug, Clone)]
+pub struct Stop {
+    /// From the first signal to the hard stage.
+    pub grace: Duration,
+    /// How long listeners still accept after the first signal.
+    pub lag: Duration,
+}
+
+/// `[expire]`
+#[derive(Debug, Clone)]
+pub struct Expire {
+    /// Replies, then a receipt 305.
+    pub replies: Duration,
+    /// Consumer messages, then dead letters.
+    pub inbound: Duration,
+    /// Receipts, then dead letters.
+    pub receipts: Duration,
+}
+
+/// `[log]`
+#[derive(Debug, Clone)]
+pub struct Log {
+    /// Text or JSON.
+    pub format: runtime::logging::Format,
+    /// As in `info,broker=debug`.
+    pub filter: String,
+}
+
+/// `[[genesys]]`
+#[derive(Debug, Clone)]
+pub struct Genesys {
+    /// Its name.
+    pub name: NeighbourName,
+    /// Including `/nexus/v3`.
+    pub base_url: String,
+    /// The contact centre.
+    pub ccid: String,
+    /// Sent on channel calls only with `send_api_key`.
+    pub api_key: Option<SecretString>,
+    /// Whether channel calls carry it.
+    pub send_api_key: bool,
+    /// Whether inbound messages carry `channel.messageId`.
+    pub send_message_id: bool,
+}
+
+/// `[[provider]]`
+#[derive(Debug, Clone)]
+pub struct Provider {
+    /// Its name.
+    pub name: NeighbourName,
+    /// What it is.
+    pub kind: ProviderKind,
+}
+
+/// What a provider is.
+#[derive(Debug, Clone)]
+pub enum ProviderKind {
+    /// SMS by NetSapiens.
+    NetSapiens(NetSapiensProvider),
+    /// Mail; read and checked, not served yet.
+    Email(EmailProvider),
+}
+
+/// A NetSapiens account.
+#[derive(Debug, Clone)]
+pub struct NetSapiensProvider {
+    /// Including `/ns-api/v2`.
+    pub base_url: String,
+    /// The domain.
+    pub domain: String,
+    /// How to log in.
+    pub auth: Auth,
+    /// Secrets of the event URL; the first is handed out.
+    pub webhook_secrets: Vec<SecretString>,
+    /// Zone of its naive timestamps.
+    pub time_zone: jiff::tz::TimeZone,
+    /// What counts as delivered.
+    pub delivered_when: DeliveredWhen,
+    /// When to look for a send nobody answered.
+    pub reconcile_at: Vec<Duration>,
+}
+
+/// A mail provider.
+#[derive(Debug, Clone)]
+pub struct EmailProvider {
+    /// What counts as delivered.
+    pub delivered_when: DeliveredWhen,
+}
+
+/// How to log in.
+#[derive(Debug, Clone)]
+pub enum Auth {
+    /// An API key.
+    ApiKey(SecretString),
+    /// OAuth or JWT: read, not served yet.
+    NotYet(&'static str),
+}
+
+/// What evidence makes a reply `Delivered`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeliveredWhen {
+    /// The provider accepted it.
+    Accepted,
+    /// A delivery status notification says so (mail).
+    Dsn,
+    /// Nothing does: an accepted reply stays silent.
+    Never,
+}
+
+/// What to do with a send of which nobody can say whether it happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WhenUnsure {
+    /// Dead-letter it and tell the agent.
+    Park,
+    /// Send it again.
+    Resend,
+}
+
+/// `[[channel]]`
+#[derive(Debug, Clone)]
+pub struct Channel {
+    /// In URLs, metrics and logs.
+    pub name: ChannelName,
+    /// At Genesys.
+    pub id: ChannelId,
+    /// What it carries.
+    pub kind: ChannelKind,
+    /// Its tenant.
+    pub genesys: NeighbourName,
+    /// Its provider.
+    pub provider: NeighbourName,
+    /// Its secrets.
+    pub secrets: Secrets,
+    /// How sends of unknown outcome end.
+    pub policy: ReplyPolicy,
+}
+
+/// How replies of a channel are treated.
+#[derive(Debug, Clone, Copy)]
+pub struct ReplyPolicy {
+    /// When nobody can say whether a reply was sent.
+    pub when_unsure: WhenUnsure,
+}
+
+/// What a channel carries.
+#[derive(Debug, Clone)]
+pub enum ChannelKind {
+    /// Text messages.
+    Sms {
+        /// The provider's user that owns the number.
+        user: String,
+        /// The company's number as the provider writes it.
+        number: String,
+        /// How consumers' numbers are normalised.
+        country: Option<Country>,
+    },
+    /// Mail; read and checked, not served yet.
+    Email,
+}
+
+impl Config {
+    /// The provider of a name.
+    pub fn provider(&self, name: &NeighbourName) -> Option<&Provider> {
+        self.providers.iter().find(|provider| provider.name == *name)
+    }
+
+    /// Names of the Genesys tenants.
+    pub fn genesys_names(&self) -> Vec<NeighbourName> {
+        self.genesys.iter().map(|tenant| tenant.name.clone()).collect()
+    }
+
+    /// Names of the providers.
+    pub fn provider_names(&self) -> Vec<NeighbourName> {
+        self.providers.iter().map(|provider| provider.name.clone()).collect()
+    }
+}

@@ -1,0 +1,187 @@
+use super::*;
+
+/// The sample of the design's section 3.2, key for key: every key printed there is accepted.
+const CONTRACT: &str = include_str!("../../tests/contract.toml");
+
+const SMALL: &str = r#"
+[[genesys]]
+name = "main"
+base_url = "https://nexus.example.com/nexus/v3"
+ccid = "c"
+[[provider]]
+name = "crexendo"
+kind = "netsapiens"
+base_url = "https://core1.example.com/ns-api/v2"
+domain = "example.com"
+auth = { kind = "api-key", key = "k3y-material" }
+webhook_secrets = ["hook-material"]
+delivered_when = "accepted"
+[[channel]]
+id = "0123456789"
+name = "sales"
+kind = "sms"
+user = "9000"
+secrets = ["s3cret-material"]
+"#;
+
+fn read(text: &str, environment: &[(&str, &str)]) -> Result<Loaded, Problems> {
+    let environment = environment.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+    load(&Source { file: "c.toml", text, environment }, false)
+}
+
+fn problems(text: &str, environment: &[(&str, &str)]) -> String {
+    read(text, environment).map(|_| ()).expect_err("the configuration is wrong").to_string()
+}
+
+#[test]
+fn the_contract_sample_is_accepted() {
+    let loaded = read(CONTRACT, &[]).unwrap_or_else(|problems| panic!("{problems}"));
+    assert_eq!(loaded.config.channels.len(), 2);
+    assert!(matches!(loaded.config.broker, broker::Config::RabbitMq(_)));
+}
+
+#[test]
+fn the_reference_says_the_defaults() {
+    let reference = read(REFERENCE, &[]).unwrap_or_else(|problems| panic!("{problems}"));
+    let defaults = read(SMALL, &[]).unwrap_or_else(|problems| panic!("{problems}"));
+    let tables = |shown: &str| -> toml::Table {
+        let mut all: toml::Table = toml::from_str(shown).unwrap();
+        for neighbours in ["genesys", "provider", "channel"] {
+            all.remove(neighbours);
+        }
+        all["http"].as_table_mut().unwrap().remove("public_url");
+        all
+    };
+    assert_eq!(tables(&reference.shown), tables(&defaults.shown));
+}
+
+#[test]
+fn every_commented_key_of_the_reference_is_a_real_one() {
+    let mut text = String::new();
+    for line in REFERENCE.lines() {
+        let commented =
+            line.strip_prefix("# ").filter(|rest| rest.split_once(" = ").is_some_and(|(key, _)| is_key(key)));
+        let (section, rest) = (line.strip_prefix("# ["), commented.unwrap_or(line));
+        let line = section.map_or_else(|| rest.to_owned(), |name| format!("[{name}"));
+        // The keys of the other broker stand beside the defaults, and a table may hold each key once.
+        if !line.starts_with("kind = \"embedded\"") && !line.starts_with("path = \"data/broker\"") {
+            text.push_str(&line);
+            text.push('\n');
+        }
+    }
+    let text = text.replace("[broker]", "[broker]\nkind = \"rabbitmq\"");
+    let loaded = read(&text, &[]).unwrap_or_else(|problems| panic!("{problems}\n{text}"));
+    assert!(loaded.config.http.tls.is_some(), "the commented keys were read");
+}
+
+fn is_key(text: &str) -> bool {
+    text.chars().all(|c| c.is_ascii_lowercase() || c == '_')
+}
+
+#[test]
+fn all_problems_are_told_at_once_with_the_nearest_key() {
+    let text = SMALL
+        .replace("user =", "usr =")
+        .replace("domain =", "domian =")
+        .replace("delivered_when = \"accepted\"", "")
+        .replace("ccid = \"c\"", "ccid = \"\"");
+    let told = problems(&format!("[http]\nlisten = 5\nbody_limt = \"1 MiB\"\n{text}"), &[]);
+    for expected in [
+        "c.toml: http.listen: cannot be read; write an address",
+        "c.toml: http.body_limt: is not a key of this table; write `body_limit`",
+        "c.toml: genesys \"main\".ccid: is empty",
+        "c.toml: provider \"crexendo\".domian: is not a key of this table; write `domain`",
+        "c.toml: provider \"crexendo\".delivered_when: is missing: NetSapiens has no delivery reports",
+        "c.toml: channel \"sales\".usr: is not a key of this table; write `user`",
+        "c.toml: channel \"sales\".user: is missing",
+    ] {
+        assert!(told.contains(expected), "missing: {expected}\nin:\n{told}");
+    }
+}
+
+#[test]
+fn the_environment_overrides_and_takes_the_type_of_its_key() {
+    let loaded = read(
+        SMALL,
+        &[
+            ("CAUSEWAY__BROKER__PARTITIONS", "12"),
+            ("CAUSEWAY__CHANNEL__SALES__USER", "9001"),
+            ("CAUSEWAY__GENESYS__MAIN__SEND_MESSAGE_ID", "false"),
+            ("CAUSEWAY__PROVIDER__CREXENDO__RECONCILE__AT", "1s,2s"),
+            ("CAUSEWAY_PORT", "tcp://10.0.0.1:80"),
+        ],
+    )
+    .unwrap_or_else(|problems| panic!("{problems}"));
+    let config = loaded.config;
+    assert_eq!(config.partitions, 12);
+    assert!(!config.genesys[0].send_message_id);
+    assert!(matches!(&config.channels[0].kind, ChannelKind::Sms { user, .. } if user == "9001"));
+    let ProviderKind::NetSapiens(provider) = &config.providers[0].kind else { panic!("it is NetSapiens") };
+    assert_eq!(provider.reconcile_at.len(), 2);
+}
+
+#[test]
+fn problems_of_the_environment_name_the_variable() {
+    let told = problems(SMALL, &[("CAUSEWAY__CHANNEL__SALE__USER", "1"), ("CAUSEWAY__BROKER__PARTITIONS", "many")]);
+    assert!(
+        told.contains(
+            "CAUSEWAY__CHANNEL__SALE__USER: names no [[channel]] table with a key in it; write one of: SALES"
+        ),
+        "{told}"
+    );
+    assert!(told.contains("broker.partitions: must be a whole number from 1 to 256"), "{told}");
+}
+
+#[test]
+fn numbers_in_quotation_marks_are_text_in_a_file() {
+    let told = problems(&format!("[broker]\npartitions = \"4\"\n{SMALL}"), &[]);
+    assert!(told.contains("broker.partitions: must be a whole number"), "{told}");
+}
+
+#[test]
+fn secrets_are_never_shown() {
+    let environment = Vec::new();
+    let loaded = load(&Source { file: "c.toml", text: SMALL, environment }, true).unwrap();
+    let all = format!("{} {:?}", loaded.shown, loaded.config);
+    for secret in ["k3y-material", "hook-material", "s3cret-material"] {
+        assert!(!all.contains(secret), "{secret} in {all}");
+    }
+    assert!(loaded.shown.contains("***"));
+}
+
+#[test]
+fn secret_files_are_read_and_cut() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("secret");
+    let with = |content: &str| {
+        std::fs::write(&file, content).unwrap();
+        let text =
+            SMALL.replace("secrets = [\"s3cret-material\"]", &format!("secret_files = [{:?}]", file.to_str().unwrap()));
+        load(&Source { file: "c.toml", text: &text, environment: Vec::new() }, true)
+    };
+    let body = b"body";
+    let signed = |loaded: &Loaded| genesys::sign(&loaded.config.channels[0].secrets, body);
+    let plain = load(&Source { file: "c.toml", text: SMALL, environment: Vec::new() }, true).unwrap();
+    assert_eq!(signed(&with("s3cret-material\n").unwrap()), signed(&plain));
+    assert_ne!(signed(&with("s3cret-material\n\n").unwrap()), signed(&plain));
+    assert!(with("\n").unwrap_err().to_string().contains("holds an empty secret"));
+    std::fs::remove_file(&file).unwrap();
+}
+
+#[test]
+fn neighbours_must_fit_together() {
+    let told = problems(&SMALL.replace("user = \"9000\"", "user = \"9000\"\ngenesys = \"mian\""), &[]);
+    assert!(told.contains("channel \"sales\".genesys: names no [[genesys]] table; write \"main\""), "{told}");
+    let twice = format!(
+        "{SMALL}\n[[channel]]\nid = \"0123456789\"\nname = \"other\"\nkind = \"sms\"\nuser = \"1\"\nsecrets = [\"x\"]\n"
+    );
+    let told = problems(&twice, &[]);
+    assert!(told.contains("two tables have the same id at one tenant: main / 0123456789"), "{told}");
+    assert!(told.contains("two tables have the same number at one provider: crexendo / 0123456789"), "{told}");
+}
+
+#[test]
+fn text_that_is_no_toml_is_one_problem() {
+    let told = problems("[http\nlisten", &[]);
+    assert!(told.contains("c.toml: is not TOML"), "{told}");
+}

@@ -1,0 +1,15 @@
+//! The house: opens what the roles need, starts them, and stops them in order.
+
+mod control;
+mod directories;
+mod front;
+mod monitor;
+mod open;
+mod reload;
+mod roles;
+
+pub use control::{ChannelUrls, channel_urls};
+pub(crate) use open::{open_broker, open_ledger_beside};
+pub use open::{Addresses, House, Opening, Refused};
+pub use reload::Reload;
+pub use roles::Role;

@@ -1,0 +1,240 @@
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::Context;
+use broker::{Broker, Consume, Topology};
+use ledger::{Ledger, SqliteConfig};
+use runtime::{Backoff, Clock, Health, HttpClient, Metrics, Shutdown, Tasks};
+use tokio::net::TcpListener;
+
+use super::directories::{Directories, Doors};
+use super::reload::Reload;
+use super::{Role, control, front, monitor};
+use crate::config::{Auth, Config, LedgerSettings, Loaded, ProviderKind};
+
+/// What a house is opened with.
+pub struct Opening {
+    /// The configuration, which has no problems.
+    pub loaded: Loaded,
+    /// The roles this process plays.
+    pub roles: BTreeSet<Role>,
+    /// The time.
+    pub clock: Clock,
+    /// Reads the configuration again when a secret file changes; `None` where secrets do not come from files.
+    pub reload: Option<Reload>,
+    /// The process's stop signal.
+    pub shutdown: Shutdown,
+}
+
+/// A configuration that holds, and that this process cannot run with.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Refused(pub String);
+
+/// Where an open house is reached.
+#[derive(Debug, Clone)]
+pub struct Addresses {
+    /// Genesys and providers; only where a role answers HTTP.
+    pub http: Option<SocketAddr>,
+    /// Probes and metrics.
+    pub admin: SocketAddr,
+}
+
+/// An open house.
+pub struct House {
+    /// Where it is reached.
+    pub addresses: Addresses,
+    /// The queues.
+    pub broker: Broker,
+    /// What was done; only where a role takes from queues.
+    pub ledger: Option<Ledger>,
+    /// How it is.
+    pub health: Health,
+    tasks: Tasks,
+    admin: runtime::admin::OwnThread,
+    shutdown: Shutdown,
+}
+
+impl House {
+    /// Opens the house: everything is checked and every store is open before the first port is.
+    ///
+    /// # Errors
+    /// [`Refused`] when the configuration asks for what this version or this way of running has not; anything else
+    /// is a store, a port or a file that cannot be had.
+    pub async fn open(opening: Opening) -> anyhow::Result<Self> {
+        let Opening { loaded, roles, clock, reload, shutdown } = opening;
+        check(&loaded.config, &roles)?;
+        for warning in &loaded.warnings {
+            tracing::warn!("{warning}");
+        }
+        let config = loaded.config;
+        let metrics = Metrics::install();
+        let health = Health::new();
+        let http = HttpClient::new(&config.net).context("the HTTP client cannot be built from [net]")?;
+        let broker = open_broker(&config, &clock, &shutdown).await?;
+        let ledger = if roles.iter().all(|role| role.answers_http()) { None } else { Some(open_ledger(&config, &clock).await?) };
+        let directories = Directories::new(&config, Doors { http, clock: clock.clone(), health: health.clone() });
+
+        let public = match roles.iter().any(|role| role.answers_http()) {
+            true => Some(bind(config.http.listen, "http.listen").await?),
+            false => None,
+        };
+        let admin = bind(config.admin.listen, "admin.listen").await?;
+        let addresses = Addresses {
+            http: public.as_ref().map(TcpListener::local_addr).transpose()?,
+            admin: admin.local_addr()?,
+        };
+        let admin = runtime::admin::serve_on_own_thread(admin.into_std()?, health.clone(), metrics.clone(), shutdown.clone())?;
+        let mut tasks = Tasks::new(shutdown.clone());
+        tasks.spawn("metrics upkeep", runtime::run_upkeep(metrics, shutdown.clone()));
+        monitor::spawn(&mut tasks, &roles, &broker, ledger.as_ref(), &health, &shutdown);
+        control::spawn(&mut tasks, &config, &broker, ledger.as_ref(), &shutdown).await?;
+        let parts = Parts { config: &config, broker: &broker, clock: &clock, shutdown: &shutdown, directories: &directories };
+        if let Some(listener) = public {
+            front::spawn(&mut tasks, listener, &roles, &parts)?;
+        }
+        if let Some(ledger) = &ledger {
+            spawn_consumers(&mut tasks, &roles, ledger, &parts);
+        }
+        if let Some(reload) = reload {
+            tasks.spawn("secret files", reload.run(directories, shutdown.clone()));
+        } else {
+            tasks.spawn("directories", keep(directories, shutdown.clone()));
+        }
+        tracing::info!(
+            version = env!("CARGO_PKG_VERSION"),
+            http = addresses.http.map(tracing::field::display),
+            admin = %addresses.admin,
+            roles = roles.iter().map(|role| role.word()).collect::<Vec<_>>().join(","),
+            "causeway is open"
+        );
+        Ok(Self { addresses, broker, ledger, health, tasks, admin, shutdown })
+    }
+
+    /// The stop signal.
+    pub fn shutdown(&self) -> &Shutdown {
+        &self.shutdown
+    }
+
+    /// Waits until the house is closed, and closes its stores last.
+    ///
+    /// # Errors
+    /// The first part that failed; the others were stopped because of it.
+    pub async fn closed(self) -> anyhow::Result<()> {
+        let ended = self.tasks.join().await;
+        if let Some(ledger) = self.ledger {
+            ledger.close().await;
+        }
+        self.broker.close().await;
+        self.admin.join().await;
+        ended
+    }
+}
+
+/// What the parts of a house are started with.
+pub(super) struct Parts<'a> {
+    pub(super) config: &'a Config,
+    pub(super) broker: &'a Broker,
+    pub(super) clock: &'a Clock,
+    pub(super) shutdown: &'a Shutdown,
+    pub(super) directories: &'a Directories,
+}
+
+fn check(config: &Config, roles: &BTreeSet<Role>) -> Result<(), Refused> {
+    if matches!(config.broker, broker::Config::Embedded(_)) && *roles != Role::all() {
+        let told = "broker.kind: the embedded broker lives in one process, and --role asks for some of the roles; run all roles \
+                    in this process (leave --role out), or write broker.kind = \"rabbitmq\"";
+        return Err(Refused(told.to_owned()));
+    }
+    if matches!(config.ledger, LedgerSettings::Postgres) && !roles.iter().all(|role| role.answers_http()) {
+        return Err(Refused("ledger.kind: PostgreSQL is not served by this version; write \"sqlite\"".to_owned()));
+    }
+    for provider in &config.providers {
+        if let ProviderKind::NetSapiens(settings) = &provider.kind
+            && let Auth::NotYet(kind) = settings.auth
+        {
+            let told = format!("provider \"{}\".auth.kind: {kind} is not served by this version; write \"api-key\"", provider.name);
+            return Err(Refused(told));
+        }
+    }
+    Ok(())
+}
+
+async fn bind(address: SocketAddr, key: &str) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| format!("{key} = \"{address}\" cannot be opened; is something else there?"))
+}
+
+/// The topology a configuration asks for.
+pub(crate) fn topology(config: &Config) -> Topology {
+    Topology { partitions: config.partitions, genesys: config.genesys_names(), providers: config.provider_names() }
+}
+
+/// Opens the broker of a configuration.
+pub(crate) async fn open_broker(config: &Config, clock: &Clock, shutdown: &Shutdown) -> anyhow::Result<Broker> {
+    let opened = Broker::open(config.broker.clone(), topology(config), clock.clone(), shutdown.clone()).await;
+    opened.context("the broker cannot be opened")
+}
+
+/// Opens the ledger of a configuration.
+pub(crate) async fn open_ledger(config: &Config, clock: &Clock) -> anyhow::Result<Ledger> {
+    let LedgerSettings::Sqlite { path, retain } = &config.ledger else {
+        return Err(Refused("ledger.kind: PostgreSQL is not served by this version; write \"sqlite\"".to_owned()).into());
+    };
+    // With the embedded broker every earlier process is dead, and what it left open can be looked into at once.
+    let sole_owner = matches!(config.broker, broker::Config::Embedded(_));
+    let settings = ledger::Config::Sqlite(SqliteConfig { path: path.clone(), retain: *retain, sole_owner });
+    Ledger::open(settings, clock.clone()).await.context("the ledger cannot be opened")
+}
+
+/// Opens the ledger for a look beside whoever owns it.
+pub(crate) async fn open_ledger_beside(config: &Config, clock: &Clock) -> anyhow::Result<Ledger> {
+    let mut beside = config.clone();
+    if let broker::Config::Embedded(_) = beside.broker {
+        beside.broker = broker::Config::Embedded(broker::EmbeddedConfig { path: std::path::PathBuf::new() });
+    }
+    open_ledger(&beside, clock).await
+}
+
+/// Failed tries after which a message is dead-lettered (`reference/genesys.md` 9).
+const MAX_ATTEMPTS: u32 = 12;
+
+fn spawn_consumers(tasks: &mut Tasks, roles: &BTreeSet<Role>, ledger: &Ledger, parts: &Parts<'_>) {
+    let config = parts.config;
+    let consume = |neighbours, expire| Consume {
+        neighbours,
+        prefetch: config.prefetch,
+        expire,
+        max_attempts: MAX_ATTEMPTS,
+        backoff: Backoff { base: Duration::from_secs(1), cap: Duration::from_secs(60) },
+    };
+    let (broker, ledger, clock) = (parts.broker.clone(), ledger.clone(), parts.clock.clone());
+    if roles.contains(&Role::GenesysOutbound) {
+        let settings = genesys_outbound::Config { consume: consume(config.genesys_names(), config.expire.inbound) };
+        let directory = parts.directories.genesys.subscribe();
+        let (broker, ledger, clock) = (broker.clone(), ledger.clone(), clock.clone());
+        let deps = genesys_outbound::Deps { directory, broker, ledger, clock };
+        tasks.spawn(Role::GenesysOutbound.word(), genesys_outbound::run(settings, deps, parts.shutdown.clone()));
+    }
+    if roles.contains(&Role::ConsumerOutbound) {
+        let settings = consumer_outbound::Config { consume: consume(config.provider_names(), config.expire.replies) };
+        let directory = parts.directories.consumer.subscribe();
+        let (broker, ledger, clock) = (broker.clone(), ledger.clone(), clock.clone());
+        let deps = consumer_outbound::Deps { directory, broker, ledger, clock };
+        tasks.spawn(Role::ConsumerOutbound.word(), consumer_outbound::run(settings, deps, parts.shutdown.clone()));
+    }
+    if roles.contains(&Role::ReceiptEmitter) {
+        let consume = consume(config.genesys_names(), config.expire.receipts);
+        let settings = receipt_emitter::Config { consume, hold: config.receipt_hold };
+        let directory = parts.directories.genesys.subscribe();
+        let deps = receipt_emitter::Deps { directory, broker, ledger, clock };
+        tasks.spawn(Role::ReceiptEmitter.word(), receipt_emitter::run(settings, deps, parts.shutdown.clone()));
+    }
+}
+
+/// Holds the directories where nothing ever changes them, so that the rooms' receivers stay open.
+async fn keep(directories: Directories, shutdown: Shutdown) -> anyhow::Result<()> {
+    shutdown.stopping().await;
+    drop(directories);
+    Ok(())
+}

@@ -1,0 +1,68 @@
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use model::{ChannelName, NeighbourName};
+use runtime::Alarm;
+use sms::Provider;
+
+/// What to do with a send of which nobody can say whether it happened, once it has expired.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WhenUnsure {
+    /// Dead-letter it, and tell the agent that it may have been delivered.
+    Park,
+    /// Send it again.
+    Resend,
+}
+
+/// One provider account.
+#[derive(Clone)]
+pub struct Account {
+    /// How it is called.
+    pub provider: Provider,
+    /// Whether a reply it accepted is `Delivered`; otherwise such a reply stays silent and is counted.
+    pub accepted_is_delivered: bool,
+    /// When to look for a send that nobody answered, after it began; in rising order, never empty.
+    pub reconcile_at: Vec<Duration>,
+    /// Raised while the account's key is refused.
+    pub paused: Alarm,
+}
+
+/// One SMS channel.
+#[derive(Clone)]
+pub struct Channel {
+    /// Its name.
+    pub name: ChannelName,
+    /// Its provider.
+    pub provider: NeighbourName,
+    /// The provider's user that owns the number.
+    pub user: String,
+    /// The company's number as the provider writes it.
+    pub number: String,
+    /// How unknown outcomes end.
+    pub when_unsure: WhenUnsure,
+}
+
+/// The accounts and channels of this house.
+#[derive(Default)]
+pub struct Directory {
+    accounts: HashMap<NeighbourName, Arc<Account>>,
+    channels: HashMap<ChannelName, Arc<Channel>>,
+}
+
+impl Directory {
+    /// Accounts and channels with different names.
+    pub fn new(accounts: impl IntoIterator<Item = Account>, channels: impl IntoIterator<Item = Channel>) -> Self {
+        let account = |account: Account| (account.provider.name().clone(), Arc::new(account));
+        let channel = |channel: Channel| (channel.name.clone(), Arc::new(channel));
+        Self {
+            accounts: accounts.into_iter().map(account).collect(),
+            channels: channels.into_iter().map(channel).collect(),
+        }
+    }
+
+    pub(crate) fn find(&self, name: &ChannelName) -> Option<(Arc<Channel>, Arc<Account>)> {
+        let channel = self.channels.get(name)?;
+        Some((Arc::clone(channel), Arc::clone(self.accounts.get(&channel.provider)?)))
+    }
+}

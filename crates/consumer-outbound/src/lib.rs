@@ -1,0 +1,9 @@
+//! The room that gives consumers what agents wrote: queue `replies` → provider, and a receipt for each reply.
+
+mod directory;
+mod handler;
+mod reconcile;
+mod verdict;
+
+pub use directory::{Account, Channel, Directory, WhenUnsure};
+pub use handler::{Config, Deps, run};

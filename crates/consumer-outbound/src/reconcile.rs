@@ -1,0 +1,84 @@
+//! What became of an attempt whose end nobody knows: the provider is asked, and nothing is repeated before it answered.
+
+use std::time::Duration;
+
+use anyhow::anyhow;
+use broker::{Done, Failure};
+use jiff::Timestamp;
+use ledger::{AttemptId, Entry, What};
+use sms::{Look, SendRequest};
+
+use crate::directory::WhenUnsure;
+use crate::handler::{CALL_TIMEOUT, Room, Walk, ledger_down};
+use crate::verdict;
+
+impl Room {
+    /// One turn of a reconciliation. Looks are due at `reconcile_at` after the attempt began, and never before its
+    /// deadline, while its owner may still be calling.
+    pub(crate) async fn reconcile(
+        &self,
+        walk: &Walk<'_>,
+        request: &SendRequest,
+        attempt: AttemptId,
+        began: Timestamp,
+        until: Timestamp,
+    ) -> Result<Done, Failure> {
+        let now = self.deps.clock.now();
+        let at = &walk.account.reconcile_at;
+        let first = wait(now, until).max(at.first().and_then(|first| wait(now, later(began, *first))));
+        if let Some(first) = first {
+            return Err(verdict::unavailable(walk, Some(first), anyhow!("an attempt was interrupted; looking for it later")));
+        }
+        let looked = SendRequest { attempt: attempt.0.clone(), ..request.clone() };
+        match walk.account.provider.look(&looked, began).await {
+            Ok(Look::Found { provider_id }) => {
+                self.note(walk, "the provider has it").await?;
+                self.sent(walk, &attempt, provider_id).await
+            }
+            Ok(Look::NotThere) => {
+                self.note(walk, "the provider does not have it").await?;
+                match at.iter().find_map(|due| wait(now, later(began, *due))) {
+                    Some(next) => {
+                        Err(verdict::unavailable(walk, Some(next), anyhow!("an attempt was interrupted; looking again")))
+                    }
+                    None => self.try_again(walk, request, &attempt).await,
+                }
+            }
+            Err(error) => {
+                self.note(walk, "the provider could not be asked").await?;
+                if self.unsure_to_the_end(walk, now) {
+                    return self.try_again(walk, request, &attempt).await;
+                }
+                let after = at.last().copied();
+                Err(verdict::unavailable(walk, after, anyhow!("{error}").context("an attempt was interrupted and cannot be looked for")))
+            }
+        }
+    }
+
+    /// `resend` prefers a second text to none, but only once the last look before expiry could not be made.
+    fn unsure_to_the_end(&self, walk: &Walk<'_>, now: Timestamp) -> bool {
+        let pause = walk.account.reconcile_at.last().copied().unwrap_or_default();
+        let end = later(walk.reply.received_at, self.expire.saturating_sub(pause.saturating_mul(2)));
+        walk.channel.when_unsure == WhenUnsure::Resend && wait(now, end).is_none()
+    }
+
+    async fn try_again(&self, walk: &Walk<'_>, request: &SendRequest, attempt: &AttemptId) -> Result<Done, Failure> {
+        match self.deps.ledger.retake(&walk.effect, attempt, CALL_TIMEOUT).await.map_err(ledger_down)? {
+            Some(next) => self.send(walk, request, next).await,
+            None => Err(verdict::unavailable(walk, None, anyhow!("another replica took this reply up"))),
+        }
+    }
+
+    async fn note(&self, walk: &Walk<'_>, detail: &str) -> Result<(), Failure> {
+        let entry = Entry { effect: walk.effect.clone(), what: What::Looked, detail: detail.to_owned() };
+        self.deps.ledger.note(entry).await.map_err(ledger_down)
+    }
+}
+
+fn later(since: Timestamp, by: Duration) -> Timestamp {
+    since.saturating_add(by).unwrap_or(Timestamp::MAX)
+}
+
+fn wait(now: Timestamp, until: Timestamp) -> Option<Duration> {
+    Duration::try_from(until.duration_since(now)).ok().filter(|wait| !wait.is_zero())
+}

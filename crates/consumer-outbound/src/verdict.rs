@@ -1,0 +1,46 @@
+//! What the queue does next, and what the agent is told.
+
+use std::time::Duration;
+
+use anyhow::anyhow;
+use broker::{DeadReason, Failure};
+use model::ReasonCode;
+use sms::SendError;
+
+use crate::handler::Walk;
+
+/// What an agent is told of a reply whose fate nobody could find out.
+pub(crate) const MAYBE_SENT: &str = "It is not known whether this message was sent; it may have been delivered.";
+
+/// How soon a refused account is tried again.
+const ACCOUNT_PROBE: Duration = Duration::from_secs(60);
+
+pub(crate) fn unavailable(walk: &Walk<'_>, after: Option<Duration>, cause: anyhow::Error) -> Failure {
+    let cause = cause.context(format!("channel {}", walk.reply.channel));
+    Failure::Unavailable { target: walk.account.provider.name().to_string(), after, cause }
+}
+
+/// The verdict on a reply that was certainly not sent.
+pub(crate) fn not_sent(walk: &Walk<'_>, error: &SendError) -> Failure {
+    let after = match error {
+        SendError::AccountFault { cause } => {
+            walk.account.paused.raise(cause.clone());
+            Some(ACCOUNT_PROBE)
+        }
+        SendError::Later { after, .. } => *after,
+        SendError::Unknown { .. } | SendError::Never { .. } => None,
+    };
+    unavailable(walk, after, anyhow!("{error}"))
+}
+
+/// What the agent of a dead-lettered reply is told.
+pub(crate) fn of_rejection(reason: &DeadReason) -> (ReasonCode, String) {
+    let (code, reason) = match reason {
+        DeadReason::Expired => (ReasonCode::Expired, "The message could not be sent in time."),
+        DeadReason::AttemptsExhausted => (ReasonCode::General, "The message could not be sent; every try failed."),
+        DeadReason::Unreadable | DeadReason::Rejected(_) => {
+            (ReasonCode::General, "The message could not be sent; the bridge's operator has been told.")
+        }
+    };
+    (code, reason.to_owned())
+}

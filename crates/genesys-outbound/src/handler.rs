@@ -1,0 +1,174 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::anyhow;
+use broker::{Broker, Consume, Done, Failure, Handle, Rejection};
+use genesys::{Accepted, Channel, Directory, Refusal};
+use jiff::Timestamp;
+use ledger::{ArrivalVerdict, AttemptId, Begin, Effect, Entry, Ledger, LedgerError, Outcome, What};
+use model::{Family, InboundMessage, ReasonCode};
+use runtime::{Clock, Shutdown};
+use tokio::sync::watch;
+
+/// What this room needs to know.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// How it takes from its queues.
+    pub consume: Consume,
+}
+
+/// The room's doors.
+#[derive(Clone)]
+pub struct Deps {
+    /// Tenants and channels, which change when a secret file does.
+    pub directory: watch::Receiver<Arc<Directory>>,
+    /// The queues.
+    pub broker: Broker,
+    /// What was done before.
+    pub ledger: Ledger,
+    /// The time.
+    pub clock: Clock,
+}
+
+/// The longest a call to Genesys takes; the deadline in the ledger is built on it.
+const CALL_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// Consumes `inbound` until the shutdown.
+///
+/// # Errors
+/// A fault of the broker that no reconnect mends.
+pub async fn run(config: Config, deps: Deps, shutdown: Shutdown) -> anyhow::Result<()> {
+    let broker = deps.broker.clone();
+    broker.consume::<InboundMessage, _>(config.consume, Arc::new(Room { deps }), shutdown).await
+}
+
+struct Room {
+    deps: Deps,
+}
+
+impl Handle<InboundMessage> for Room {
+    async fn handle(&self, message: &InboundMessage, _attempt: u32) -> Result<Done, Failure> {
+        let directory = Arc::clone(&self.deps.directory.borrow());
+        let (channel, client) = directory.find(&message.channel).ok_or_else(|| Failure::Reject {
+            code: "unknown-channel",
+            cause: anyhow!("channel {} is not configured here any more; configure it and replay", message.channel),
+        })?;
+        let effect = effect(message);
+        let ledger = &self.deps.ledger;
+        let arrival = ledger.arrive(&message.channel, &message.id, &message.arrival).await.map_err(ledger_down)?;
+        if let ArrivalVerdict::SameAs(other) = arrival {
+            return self.same_as(&effect, other).await;
+        }
+        // Remembered before the agent can see the message, so that no reply is faster than its session.
+        if let Some(session) = &message.session {
+            ledger.remember_session(&message.channel, &message.from, session).await.map_err(ledger_down)?;
+        }
+        let attempt = match ledger.begin(effect.clone(), CALL_TIMEOUT).await.map_err(ledger_down)? {
+            Begin::First(attempt) => attempt,
+            Begin::Done(_) => return Ok(Done::Duplicate),
+            Begin::Interrupted { attempt, until, .. } => self.again(&effect, &attempt, until).await?,
+        };
+        match client.send_message(&channel.access, message).await {
+            Ok(accepted) => self.accepted(&channel, &effect, &attempt, accepted).await,
+            Err(refusal) => Err(self.refused(&channel, &effect, &attempt, refusal).await?),
+        }
+    }
+
+    async fn before_dead_letter(&self, message: &InboundMessage, rejection: &Rejection) -> Result<(), Failure> {
+        let detail = format!("{}: {}", rejection.reason.word(), rejection.detail);
+        let entry = Entry { effect: effect(message), what: What::Dead, detail };
+        self.deps.ledger.note(entry).await.map_err(ledger_down)
+    }
+}
+
+impl Room {
+    async fn same_as(&self, effect: &Effect, other: model::MessageId) -> Result<Done, Failure> {
+        if let Begin::First(attempt) = self.deps.ledger.begin(effect.clone(), CALL_TIMEOUT).await.map_err(ledger_down)? {
+            self.deps.ledger.finish(effect, &attempt, Outcome::SameAs(other)).await.map_err(ledger_down)?;
+        }
+        Ok(Done::Duplicate)
+    }
+
+    /// An interrupted send to Genesys is sent again with the same ids: at worst the agent sees one message twice. But not
+    /// while the replica that began it may still be calling.
+    async fn again(&self, effect: &Effect, interrupted: &AttemptId, until: Timestamp) -> Result<AttemptId, Failure> {
+        if let Some(wait) = wait_until(self.deps.clock.now(), until) {
+            return Err(Failure::Unavailable {
+                target: effect.channel.to_string(),
+                after: Some(wait),
+                cause: anyhow!("an interrupted call may still be running; waiting for its deadline"),
+            });
+        }
+        let retaken = self.deps.ledger.retake(effect, interrupted, CALL_TIMEOUT).await.map_err(ledger_down)?;
+        retaken.ok_or_else(|| Failure::Unavailable {
+            target: effect.channel.to_string(),
+            after: None,
+            cause: anyhow!("another replica took this message up"),
+        })
+    }
+
+    async fn accepted(
+        &self,
+        channel: &Channel,
+        effect: &Effect,
+        attempt: &AttemptId,
+        accepted: Accepted,
+    ) -> Result<Done, Failure> {
+        channel.fault.clear();
+        let outcome = Outcome::Sent { foreign_id: accepted.id };
+        self.deps.ledger.finish(effect, attempt, outcome).await.map_err(ledger_down)?;
+        Ok(Done::Done)
+    }
+
+    /// Records how a call ended and says what the queue does next.
+    async fn refused(
+        &self,
+        channel: &Channel,
+        effect: &Effect,
+        attempt: &AttemptId,
+        refusal: Refusal,
+    ) -> Result<Failure, Failure> {
+        let ledger = &self.deps.ledger;
+        let cause = anyhow!("channel {}: {refusal}", effect.channel);
+        if let Refusal::Never { code, .. } = refusal {
+            let outcome = Outcome::Failed { code: ReasonCode::General, reason: code.to_owned() };
+            ledger.finish(effect, attempt, outcome).await.map_err(ledger_down)?;
+            return Ok(Failure::Reject { code, cause });
+        }
+        ledger.release(effect, attempt, &refusal.to_string()).await.map_err(ledger_down)?;
+        Ok(match refusal {
+            Refusal::Later { after, message_at_fault: true, .. } => Failure::Retry { after, cause },
+            Refusal::Later { after, .. } => {
+                Failure::Unavailable { target: channel.genesys.to_string(), after, cause }
+            }
+            Refusal::ChannelFault { .. } | Refusal::Never { .. } => {
+                channel.fault.raise(refusal.to_string());
+                Failure::Unavailable { target: effect.channel.to_string(), after: Some(CHANNEL_PROBE), cause }
+            }
+        })
+    }
+}
+
+/// How soon a refused channel is tried again.
+const CHANNEL_PROBE: Duration = Duration::from_secs(30);
+
+fn effect(message: &InboundMessage) -> Effect {
+    Effect {
+        family: Family::Inbound,
+        id: message.id.clone(),
+        channel: message.channel.clone(),
+        target: message.genesys.clone(),
+        consumer: message.from.clone(),
+        foreign_id: message.id.to_string(),
+        trace: message.trace.clone(),
+        received_at: message.received_at,
+    }
+}
+
+fn ledger_down(error: LedgerError) -> Failure {
+    Failure::Unavailable { target: "ledger".to_owned(), after: None, cause: error.into() }
+}
+
+fn wait_until(now: Timestamp, until: Timestamp) -> Option<Duration> {
+    Duration::try_from(until.duration_since(now)).ok().filter(|wait| !wait.is_zero())
+}

@@ -1,0 +1,81 @@
+//! What an answer means for the caller (sections 4.0 and 9).
+
+use http::StatusCode;
+use jiff::Timestamp;
+use model::ChannelName;
+use runtime::{Answer, CallError};
+use serde_json::Value;
+
+use crate::{Refusal, reader};
+
+/// The answer's JSON when the call succeeded; `Null` where there is none to read.
+pub(crate) fn classify(
+    channel: &ChannelName,
+    answered: Result<Answer, CallError>,
+    now: Timestamp,
+) -> Result<Value, Refusal> {
+    let answer = answered.map_err(unanswered)?;
+    let status = answer.status;
+    if status.is_success() {
+        return success(&answer);
+    }
+    let after = answer.retry_after(now);
+    let later = |message_at_fault| {
+        let cause = format!("Genesys answered {}", told(&answer));
+        Refusal::Later { after, message_at_fault, maybe_done: false, cause }
+    };
+    Err(match status.as_u16() {
+        401 => {
+            fault(status, format!("Genesys refused the signature (401); check the secret_files of channel {channel}"))
+        }
+        403 => fault(
+            status,
+            format!("Genesys refused channel {channel} (403); check ccid, and that the channel belongs to it"),
+        ),
+        404 => fault(
+            status,
+            format!("Genesys does not know channel {channel} (404); check its id, and that it is provisioned"),
+        ),
+        300..=399 => fault(status, format!("Genesys redirects ({status}); check base_url")),
+        400 => Refusal::Never { code: "bad-request", cause: format!("Genesys refused the message: {}", told(&answer)) },
+        413 => Refusal::Never { code: "too-large", cause: format!("Genesys refused the message: {}", told(&answer)) },
+        415 | 422 => {
+            Refusal::Never { code: "unsupported", cause: format!("Genesys refused the message: {}", told(&answer)) }
+        }
+        408 | 425 | 429 | 502 | 503 | 504 => later(false),
+        500..=599 => later(true),
+        _ => Refusal::Never { code: "refused", cause: format!("Genesys refused the message: {}", told(&answer)) },
+    })
+}
+
+fn fault(status: StatusCode, cause: String) -> Refusal {
+    Refusal::ChannelFault { status: status.as_u16(), cause }
+}
+
+fn unanswered(error: CallError) -> Refusal {
+    let maybe_done = matches!(error, CallError::NoAnswer(_));
+    Refusal::Later { after: None, message_at_fault: false, maybe_done, cause: format!("Genesys: {error}") }
+}
+
+/// 2xx is success unless its `status.code` says otherwise; a code of 1 may be retried, as in the predecessor (4.0).
+fn success(answer: &Answer) -> Result<Value, Refusal> {
+    let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+    let code = body.get("status").and_then(|status| status.get("code")).and_then(reader::scalar);
+    match code.as_deref() {
+        None | Some("0" | "SUCCESS") => Ok(body),
+        Some("1") => {
+            let cause = format!("Genesys answered {}", told(answer));
+            Err(Refusal::Later { after: None, message_at_fault: true, maybe_done: false, cause })
+        }
+        Some(_) => Err(Refusal::Never { code: "refused", cause: format!("Genesys answered {}", told(answer)) }),
+    }
+}
+
+/// Status and `status.code`. `status.message` is left out: it may quote the message.
+fn told(answer: &Answer) -> String {
+    let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+    let code = body.get("status").and_then(|status| status.get("code")).and_then(reader::scalar);
+    let code =
+        code.filter(|code| code.len() <= 40 && code.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_'));
+    code.map_or_else(|| answer.status.to_string(), |code| format!("{} (status.code {code})", answer.status))
+}

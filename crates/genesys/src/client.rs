@@ -1,0 +1,176 @@
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method, header};
+use model::{ChannelId, ChannelName, InboundMessage, NeighbourName, Receipt, TraceId};
+use runtime::{Call, Clock, HttpClient};
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::Value;
+
+use crate::classify::classify;
+use crate::{Secrets, reader, sign, wire};
+
+/// One Genesys tenant.
+#[derive(Debug, Clone)]
+pub struct Tenant {
+    /// Its configured name; the `target` in metrics.
+    pub name: NeighbourName,
+    /// Including `/nexus/v3`.
+    pub base_url: String,
+    /// `x-ccid`.
+    pub ccid: String,
+    /// `x-api-key`, sent on channel calls only where set here (section 11, A6).
+    pub channel_api_key: Option<SecretString>,
+    /// Whether inbound messages carry `channel.messageId` (section 11, A21).
+    pub send_message_id: bool,
+}
+
+/// What a call on a channel needs.
+#[derive(Debug, Clone)]
+pub struct ChannelAccess {
+    /// Its configured name, for errors.
+    pub name: ChannelName,
+    /// Its id, for paths and addresses.
+    pub id: ChannelId,
+    /// Its secrets.
+    pub secrets: Secrets,
+}
+
+/// A message Genesys accepted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Accepted {
+    /// The id Genesys gave it, where it gave one.
+    pub id: Option<String>,
+}
+
+/// Why a call did not succeed, by what the caller does next.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// Later.
+    #[error("{cause}")]
+    Later {
+        /// What the far side asked for.
+        after: Option<Duration>,
+        /// Whether it counts as a failed try of this message (500), or as trouble of the neighbour (down, 429, 502-504).
+        message_at_fault: bool,
+        /// Whether the far side may have acted on it.
+        maybe_done: bool,
+        /// What happened.
+        cause: String,
+    },
+    /// The channel is refused: its secret (401), its ccid or rights (403), or the channel is unknown (404).
+    #[error("{cause}")]
+    ChannelFault {
+        /// The status.
+        status: u16,
+        /// What happened and what to do.
+        cause: String,
+    },
+    /// Never.
+    #[error("{cause}")]
+    Never {
+        /// A short, stable code.
+        code: &'static str,
+        /// What happened.
+        cause: String,
+    },
+}
+
+/// Calls one tenant.
+#[derive(Debug, Clone)]
+pub struct Client {
+    tenant: Tenant,
+    http: HttpClient,
+    clock: Clock,
+}
+
+/// For a call with a JSON body (section 9, suggested there).
+const TIMEOUT: Duration = Duration::from_secs(15);
+
+impl Client {
+    /// A client of one tenant.
+    pub fn new(tenant: Tenant, http: HttpClient, clock: Clock) -> Self {
+        Self { tenant, http, clock }
+    }
+
+    /// Gives an agent a consumer's message.
+    ///
+    /// # Errors
+    /// [`Refusal`].
+    pub async fn send_message(&self, channel: &ChannelAccess, message: &InboundMessage) -> Result<Accepted, Refusal> {
+        let message_id = self.tenant.send_message_id.then(|| message.id.as_str());
+        let body = wire::text(channel, message.from.normalised(), message.text.expose(), message_id);
+        let answer = self.post(channel, "message", body, &message.trace).await?;
+        Ok(Accepted { id: accepted_id(&answer) })
+    }
+
+    /// Tells an agent what became of a reply.
+    ///
+    /// # Errors
+    /// [`Refusal`].
+    pub async fn send_receipt(&self, channel: &ChannelAccess, receipt: &Receipt) -> Result<(), Refusal> {
+        self.post(channel, "receipt", wire::receipt(receipt), &receipt.trace).await.map(|_| ())
+    }
+
+    async fn post(
+        &self,
+        channel: &ChannelAccess,
+        operation: &'static str,
+        body: Vec<u8>,
+        trace: &TraceId,
+    ) -> Result<Value, Refusal> {
+        let url = format!("{}/channels/{}/messages", self.tenant.base_url, segment(channel.id.as_str()));
+        let headers = self.headers(channel, &body, trace)?;
+        let call = Call { method: Method::POST, url, headers, body: Bytes::from(body), timeout: TIMEOUT };
+        let answered = self.http.call(self.tenant.name.as_str(), operation, call).await;
+        classify(&channel.name, answered, self.clock.now())
+    }
+
+    fn headers(&self, channel: &ChannelAccess, body: &[u8], trace: &TraceId) -> Result<HeaderMap, Refusal> {
+        let value = |name: &str, text: &str| {
+            HeaderValue::from_str(text).map_err(|_| Refusal::ChannelFault {
+                status: 0,
+                cause: format!("tenant {}: {name} holds characters no header can carry", self.tenant.name),
+            })
+        };
+        let mut headers = HeaderMap::new();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert("x-hub-signature", value("signature", &sign(&channel.secrets, body))?);
+        headers.insert("x-ccid", value("ccid", &self.tenant.ccid)?);
+        headers.insert("x-b3-traceid", value("trace id", trace.as_str())?);
+        if let Some(api_key) = &self.tenant.channel_api_key {
+            let mut api_key = value("api_key", api_key.expose_secret())?;
+            api_key.set_sensitive(true);
+            headers.insert("x-api-key", api_key);
+        }
+        Ok(headers)
+    }
+}
+
+/// The first of `data.ids`, in any of its five forms (section 11, A2).
+fn accepted_id(answer: &Value) -> Option<String> {
+    let ids = answer.get("data")?.get("ids")?;
+    let first = match ids {
+        Value::Array(ids) => ids.first()?,
+        other => other,
+    };
+    match first {
+        Value::Object(object) => reader::text(object, "id").or_else(|| reader::text(object, "messageId")),
+        other => reader::scalar(other),
+    }
+}
+
+/// One path segment, percent-encoded but for what needs none.
+fn segment(text: &str) -> String {
+    let encode = |byte: u8| {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            char::from(byte).to_string()
+        } else {
+            format!("%{byte:02X}")
+        }
+    };
+    text.bytes().map(encode).collect()
+}
+
+#[cfg(test)]
+mod tests;

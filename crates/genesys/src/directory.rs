@@ -1,0 +1,42 @@
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use model::{ChannelName, NeighbourName};
+use runtime::Alarm;
+
+use crate::{ChannelAccess, Client};
+
+/// One channel as callers find it: how Genesys is called for it, and the alarm that rises when Genesys refuses it.
+#[derive(Clone)]
+pub struct Channel {
+    /// Its id and secrets.
+    pub access: ChannelAccess,
+    /// Its tenant.
+    pub genesys: NeighbourName,
+    /// Raised while Genesys refuses this channel.
+    pub fault: Alarm,
+}
+
+/// The tenants and channels of this house.
+#[derive(Default)]
+pub struct Directory {
+    clients: HashMap<NeighbourName, Client>,
+    channels: HashMap<ChannelName, Arc<Channel>>,
+}
+
+impl Directory {
+    /// Tenants with their clients, and channels with different names.
+    pub fn new(
+        clients: impl IntoIterator<Item = (NeighbourName, Client)>,
+        channels: impl IntoIterator<Item = Channel>,
+    ) -> Self {
+        let keyed = |channel: Channel| (channel.access.name.clone(), Arc::new(channel));
+        Self { clients: clients.into_iter().collect(), channels: channels.into_iter().map(keyed).collect() }
+    }
+
+    /// A channel and the client of its tenant.
+    pub fn find(&self, name: &ChannelName) -> Option<(Arc<Channel>, &Client)> {
+        let channel = self.channels.get(name)?;
+        Some((Arc::clone(channel), self.clients.get(&channel.genesys)?))
+    }
+}

@@ -1,0 +1,18 @@
+//! The Genesys door: Third-Party Messaging calls, and the webhook's verification and reader.
+//!
+//! Wire shapes stay inside. A webhook body reaches the reader only as [`Verified`]. Where a fact is from is named by the
+//! section of `reference/genesys.md`.
+
+mod classify;
+mod client;
+mod directory;
+mod lenient;
+mod reader;
+mod signature;
+mod webhook;
+mod wire;
+
+pub use client::{Accepted, ChannelAccess, Client, Refusal, Tenant};
+pub use directory::{Channel, Directory};
+pub use signature::{SecretEncoding, Secrets, SignatureError, Verified, sign};
+pub use webhook::{Webhook, WebhookContent, WebhookError, WebhookMessage, peek_channel};

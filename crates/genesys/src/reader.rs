@@ -1,0 +1,58 @@
+//! Picks what is needed out of JSON of any shape: absent, null and empty mean the same (section 11, A31).
+
+use serde_json::{Map, Value};
+
+/// Text of a scalar: numbers and booleans as they were written.
+pub(crate) fn scalar(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) if text.is_empty() => None,
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        Value::Bool(value) => Some(value.to_string()),
+        Value::Null | Value::Array(_) | Value::Object(_) => None,
+    }
+}
+
+/// A scalar under a key.
+pub(crate) fn text(object: &Map<String, Value>, key: &str) -> Option<String> {
+    object.get(key).and_then(scalar)
+}
+
+/// The id of an address: `{"id": …}`, or the bare id.
+pub(crate) fn address(value: &Value) -> Option<String> {
+    match value {
+        Value::Object(object) => text(object, "id"),
+        other => scalar(other),
+    }
+}
+
+/// The ids of one or several addresses (A1).
+pub(crate) fn addresses(value: &Value) -> Vec<String> {
+    match value {
+        Value::Array(values) => values.iter().filter_map(address).collect(),
+        other => address(other).into_iter().collect(),
+    }
+}
+
+/// The messages of a webhook: one, `{"messages": […]}`, or an array (A3).
+pub(crate) fn messages(root: &Value) -> Vec<&Value> {
+    match root {
+        Value::Array(messages) => messages.iter().collect(),
+        Value::Object(object) => match object.get("messages") {
+            Some(Value::Array(messages)) if !object.contains_key("channel") => messages.iter().collect(),
+            Some(message @ Value::Object(_)) if !object.contains_key("channel") => vec![message],
+            _ => vec![root],
+        },
+        other => vec![other],
+    }
+}
+
+/// Whether any text in the value, whole, is a reference to a media file (section 4.5).
+pub(crate) fn holds_media(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text.starts_with("genesys://nexus/"),
+        Value::Array(values) => values.iter().any(holds_media),
+        Value::Object(object) => object.values().any(holds_media),
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
+    }
+}

@@ -1,0 +1,15 @@
+//! What was done to the outside world: effects with their attempts, receipts, the timeline, conversation context.
+//!
+//! A record stands before and after each outside effect, so that a crash between the two is seen as what it is:
+//! *interrupted*, to be looked into, never blindly repeated. No text of a message is ever in here.
+
+mod ledger;
+mod receipts;
+mod sqlite;
+mod types;
+
+#[cfg(feature = "contract")]
+pub mod contract;
+
+pub use ledger::{Config, Ledger, SqliteConfig};
+pub use types::{ArrivalVerdict, AttemptId, Begin, Effect, Entry, LedgerError, Line, Outcome, ReceiptVerdict, What};

@@ -1,0 +1,84 @@
+//! The receipt states of one reply only move forward (design 4, `reference/genesys.md` 6.3).
+
+use crate::ReceiptVerdict;
+
+/// A state, without its reason.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum State {
+    /// It reached the recipient.
+    Delivered,
+    /// It did not.
+    Failed,
+    /// It was taken back.
+    Removed,
+}
+
+impl State {
+    pub(crate) fn of(status: &model::ReceiptStatus) -> Self {
+        match status {
+            model::ReceiptStatus::Delivered => Self::Delivered,
+            model::ReceiptStatus::Failed(_) => Self::Failed,
+            model::ReceiptStatus::Removed => Self::Removed,
+        }
+    }
+
+    pub(crate) const fn word(self) -> &'static str {
+        match self {
+            Self::Delivered => "delivered",
+            Self::Failed => "failed",
+            Self::Removed => "removed",
+        }
+    }
+
+    pub(crate) fn from_word(word: &str) -> Option<Self> {
+        [Self::Delivered, Self::Failed, Self::Removed].into_iter().find(|state| state.word() == word)
+    }
+}
+
+/// What to do with a receipt, given the last one recorded and whether Genesys has it.
+pub(crate) fn verdict(last: Option<(State, bool)>, next: State) -> ReceiptVerdict {
+    match last {
+        None => ReceiptVerdict::Emit,
+        Some((state, true)) if state == next => ReceiptVerdict::Repeat,
+        Some((state, false)) if state == next => ReceiptVerdict::Emit,
+        Some((State::Delivered, _)) if next == State::Removed => ReceiptVerdict::Emit,
+        Some(_) => ReceiptVerdict::Outdated,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn state() -> impl Strategy<Value = State> {
+        prop_oneof![Just(State::Delivered), Just(State::Failed), Just(State::Removed)]
+    }
+
+    proptest! {
+        /// Whatever is reported, and however often a try to tell it fails, Genesys sees each state at most once, and after a
+        /// state only what may follow it.
+        #[test]
+        fn states_only_move_forward(reports in proptest::collection::vec((state(), any::<bool>()), 0..20)) {
+            let mut last = None;
+            let mut told: Vec<State> = Vec::new();
+            for (next, reaches_genesys) in reports {
+                if verdict(last, next) == ReceiptVerdict::Emit {
+                    last = Some((next, reaches_genesys));
+                    if reaches_genesys {
+                        told.push(next);
+                    }
+                }
+            }
+            let allowed: [&[State]; 5] = [
+                &[],
+                &[State::Delivered],
+                &[State::Failed],
+                &[State::Removed],
+                &[State::Delivered, State::Removed],
+            ];
+            prop_assert!(allowed.contains(&told.as_slice()), "{:?}", told);
+        }
+    }
+}

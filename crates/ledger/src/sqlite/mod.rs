@@ -1,0 +1,39 @@
+//! The ledger in one SQLite file, shared safely by the processes of one machine.
+
+pub(crate) mod arrivals;
+pub(crate) mod effects;
+pub(crate) mod receipts;
+mod retention;
+mod schema;
+pub(crate) mod sessions;
+mod store;
+pub(crate) mod timeline;
+
+use jiff::Timestamp;
+use rusqlite::Connection;
+use uuid::Uuid;
+
+pub(crate) use store::Store;
+
+/// What a job works with: an open transaction, and the time it runs at.
+pub(crate) struct Book<'a> {
+    pub(crate) connection: &'a Connection,
+    pub(crate) now: Timestamp,
+    /// This process, so that its own attempts can be told from another's.
+    owner: &'a str,
+    sole_owner: bool,
+}
+
+/// Milliseconds since 1970: how every time is kept.
+fn millis(at: Timestamp) -> i64 {
+    at.as_millisecond()
+}
+
+fn timestamp(millis: i64) -> Timestamp {
+    Timestamp::from_millisecond(millis).unwrap_or(Timestamp::UNIX_EPOCH)
+}
+
+/// Something that tells two processes, or two attempts, apart.
+fn unique() -> String {
+    Uuid::new_v4().simple().to_string()
+}

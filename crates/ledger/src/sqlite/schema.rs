@@ -1,0 +1,98 @@
+use rusqlite::Connection;
+
+/// One step to the next schema. Each release works with the schema before and after its own, so a step only adds.
+const STEPS: [&str; 1] = ["
+CREATE TABLE effects (
+    family      TEXT NOT NULL,
+    id          TEXT NOT NULL,
+    channel     TEXT NOT NULL,
+    target      TEXT NOT NULL,
+    consumer    TEXT NOT NULL,
+    foreign_id  TEXT NOT NULL,
+    trace       TEXT NOT NULL,
+    received_at INTEGER NOT NULL,
+    attempt     TEXT,
+    owner       TEXT,
+    began_at    INTEGER,
+    deadline    INTEGER,
+    begun       INTEGER NOT NULL DEFAULT 0,
+    outcome     TEXT,
+    touched_at  INTEGER NOT NULL,
+    PRIMARY KEY (family, id)
+) WITHOUT ROWID;
+CREATE INDEX effects_by_foreign_id ON effects (foreign_id);
+CREATE INDEX effects_by_trace ON effects (trace);
+CREATE INDEX effects_by_consumer ON effects (consumer);
+CREATE INDEX effects_by_age ON effects (touched_at);
+CREATE TABLE timeline (
+    seq    INTEGER PRIMARY KEY,
+    at     INTEGER NOT NULL,
+    id     TEXT NOT NULL,
+    family TEXT NOT NULL,
+    channel TEXT NOT NULL,
+    foreign_id TEXT NOT NULL,
+    trace  TEXT NOT NULL,
+    what   TEXT NOT NULL,
+    detail TEXT NOT NULL
+);
+CREATE INDEX timeline_by_id ON timeline (id);
+CREATE TABLE receipts (
+    channel    TEXT NOT NULL,
+    foreign_id TEXT NOT NULL,
+    recipient  TEXT NOT NULL,
+    state      TEXT NOT NULL,
+    emitted    INTEGER NOT NULL,
+    touched_at INTEGER NOT NULL,
+    PRIMARY KEY (channel, foreign_id, recipient)
+) WITHOUT ROWID;
+CREATE INDEX receipts_by_age ON receipts (touched_at);
+CREATE TABLE arrivals (
+    channel     TEXT NOT NULL,
+    id          TEXT NOT NULL,
+    path        TEXT NOT NULL,
+    fingerprint TEXT NOT NULL,
+    sent_at     INTEGER,
+    same_as     TEXT,
+    arrived_at  INTEGER NOT NULL,
+    PRIMARY KEY (channel, id)
+) WITHOUT ROWID;
+CREATE INDEX arrivals_by_fingerprint ON arrivals (channel, fingerprint, sent_at);
+CREATE INDEX arrivals_by_age ON arrivals (arrived_at);
+CREATE TABLE sessions (
+    channel  TEXT NOT NULL,
+    consumer TEXT NOT NULL,
+    session  TEXT NOT NULL,
+    used_at  INTEGER NOT NULL,
+    PRIMARY KEY (channel, consumer)
+) WITHOUT ROWID;
+CREATE INDEX sessions_by_age ON sessions (used_at);
+"];
+
+/// The schema this build writes.
+const OURS: usize = STEPS.len();
+
+/// Brings a ledger up to date; one of the next release is used as it is.
+pub(super) fn migrate(connection: &Connection) -> Result<(), String> {
+    let told = |error: rusqlite::Error| error.to_string();
+    connection.execute_batch("BEGIN IMMEDIATE").map_err(told)?;
+    let migrated = steps(connection);
+    let end = if migrated.is_ok() { "COMMIT" } else { "ROLLBACK" };
+    connection.execute_batch(end).map_err(told)?;
+    migrated
+}
+
+fn steps(connection: &Connection) -> Result<(), String> {
+    let told = |error: rusqlite::Error| error.to_string();
+    let found: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(told)?;
+    let found = usize::try_from(found).map_err(|_| "this is no ledger of ours".to_owned())?;
+    if found > OURS + 1 {
+        return Err(format!(
+            "the ledger has schema {found}, this build knows schema {OURS} and the one after it; use a newer build"
+        ));
+    }
+    for (step, number) in STEPS.iter().zip(1..).skip(found) {
+        connection.execute_batch(step).map_err(told)?;
+        connection.pragma_update(None, "user_version", number).map_err(told)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,192 @@
+use jiff::Timestamp;
+use model::{Address, ChannelName, Family, MessageId, NeighbourName, TraceId};
+use serde::{Deserialize, Serialize};
+
+/// The ledger did not do it.
+#[derive(Debug, thiserror::Error)]
+pub enum LedgerError {
+    /// It cannot be opened as it is.
+    #[error("{path}: {detail}")]
+    Open {
+        /// The ledger.
+        path: String,
+        /// What to do.
+        detail: String,
+    },
+    /// It does not answer; try again.
+    #[error("the ledger does not answer: {0}")]
+    Unavailable(String),
+}
+
+/// One effect on the outside world: one message of one family.
+#[derive(Debug, Clone)]
+pub struct Effect {
+    /// The family.
+    pub family: Family,
+    /// The message.
+    pub id: MessageId,
+    /// Its channel.
+    pub channel: ChannelName,
+    /// Whom the call goes to.
+    pub target: NeighbourName,
+    /// The consumer it is for or from, so that a person's timeline can be found.
+    pub consumer: Address,
+    /// The id Genesys knows it by.
+    pub foreign_id: String,
+    /// Its trace.
+    pub trace: TraceId,
+    /// When the house accepted it.
+    pub received_at: Timestamp,
+}
+
+/// One attempt at an effect: 12 characters of `[0-9a-f]`, short enough to walk in a User-Agent.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct AttemptId(pub String);
+
+/// What `begin` found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Begin {
+    /// Nothing is known to have happened: this attempt is yours.
+    First(AttemptId),
+    /// It was done before, with this outcome.
+    Done(Outcome),
+    /// An earlier attempt began and nobody knows how it ended. Before `until` its owner may still be alive.
+    Interrupted {
+        /// The attempt.
+        attempt: AttemptId,
+        /// When it began.
+        began: Timestamp,
+        /// Its deadline: nobody reconciles or repeats it before.
+        until: Timestamp,
+        /// How often this effect was begun without ever coming to an end: what tells a poisonous message.
+        begun: u32,
+    },
+}
+
+/// How an effect ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Outcome {
+    /// It was made; the id the far side gave it, where it gave one.
+    Sent {
+        /// The far side's id.
+        foreign_id: Option<String>,
+    },
+    /// It was refused for good, with the receipt's code and reason where an agent is told.
+    Failed {
+        /// Code of the receipt.
+        code: model::ReasonCode,
+        /// A sentence for the agent.
+        reason: String,
+    },
+    /// It was the same message as another one.
+    SameAs(MessageId),
+}
+
+/// Whether an arrival is a new message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ArrivalVerdict {
+    /// New.
+    New,
+    /// The message with this id came in by another path before.
+    SameAs(MessageId),
+}
+
+/// Whether a receipt is to be emitted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReceiptVerdict {
+    /// Yes.
+    Emit,
+    /// This one was emitted before.
+    Repeat,
+    /// A later state was emitted before.
+    Outdated,
+}
+
+/// What a timeline line says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum What {
+    /// The house accepted it.
+    Received,
+    /// An attempt began.
+    Began,
+    /// An attempt ended with nothing done abroad.
+    Released,
+    /// The effect was made.
+    Sent,
+    /// The effect was refused for good.
+    Failed,
+    /// An attempt was found interrupted.
+    Interrupted,
+    /// The provider was asked what became of an interrupted attempt.
+    Looked,
+    /// A receipt was emitted.
+    Receipt,
+    /// A receipt was dropped as repeated or outdated.
+    ReceiptDropped,
+    /// It was dead-lettered.
+    Dead,
+}
+
+impl What {
+    /// The word in listings and in the ledger.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Received => "received",
+            Self::Began => "began",
+            Self::Released => "released",
+            Self::Sent => "sent",
+            Self::Failed => "failed",
+            Self::Interrupted => "interrupted",
+            Self::Looked => "looked",
+            Self::Receipt => "receipt",
+            Self::ReceiptDropped => "receipt-dropped",
+            Self::Dead => "dead",
+        }
+    }
+
+    pub(crate) const ALL: [Self; 10] = [
+        Self::Received,
+        Self::Began,
+        Self::Released,
+        Self::Sent,
+        Self::Failed,
+        Self::Interrupted,
+        Self::Looked,
+        Self::Receipt,
+        Self::ReceiptDropped,
+        Self::Dead,
+    ];
+}
+
+/// A line to add to a timeline.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    /// The effect it is about.
+    pub effect: Effect,
+    /// What happened.
+    pub what: What,
+    /// In words; nothing private.
+    pub detail: String,
+}
+
+/// A line of a timeline.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Line {
+    /// When.
+    pub at: Timestamp,
+    /// The message.
+    pub id: MessageId,
+    /// Its family.
+    pub family: Family,
+    /// Its channel.
+    pub channel: ChannelName,
+    /// The id Genesys knows it by.
+    pub foreign_id: String,
+    /// Its trace.
+    pub trace: TraceId,
+    /// What happened.
+    pub what: What,
+    /// In words.
+    pub detail: String,
+}

@@ -1,0 +1,19 @@
+//! What walks through the house: the three messages, their ids, addresses and channels, and the pure rules about them.
+//!
+//! Nothing here does I/O, reads a clock or knows the JSON of a foreign system.
+
+mod address;
+mod conversation;
+mod ids;
+mod message;
+mod private;
+mod queue;
+mod receipt;
+
+pub use address::{Address, AddressError, Country, PhoneNumber};
+pub use conversation::ConversationKey;
+pub use ids::{ChannelId, ChannelName, IdError, MessageId, NeighbourName, SessionId, TraceId};
+pub use message::{AgentReply, Arrival, ArrivalPath, InboundMessage, Receipt, ReplyBody, Unsendable};
+pub use private::Private;
+pub use queue::{DecodeError, Family, Queued, decode, encode};
+pub use receipt::{ReasonCode, ReceiptReason, ReceiptStatus};

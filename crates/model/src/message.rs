@@ -1,0 +1,211 @@
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Address, ChannelName, ConversationKey, Family, MessageId, NeighbourName, Private, Queued, ReasonCode,
+    ReceiptStatus, SessionId, TraceId,
+};
+
+/// The way a consumer's message was learnt of. The same message may come in by two.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ArrivalPath {
+    /// An event that named the message.
+    MessageEvent,
+    /// An event about its session, which carries no id of the message.
+    SessionEvent,
+    /// A row read from the provider's store.
+    StoredRow,
+}
+
+/// What tells whether two arrivals by different paths are one message.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Arrival {
+    /// The path it came by.
+    pub path: ArrivalPath,
+    /// A hash over session, direction, sender, type and the text after numeric coercion.
+    pub fingerprint: String,
+    /// The provider's own time of the message; arrivals of one message differ by at most two seconds.
+    pub sent_at: Option<Timestamp>,
+}
+
+/// A consumer's message on its way to Genesys.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InboundMessage {
+    /// Derived from the provider's id; also the `channel.messageId` Genesys sees.
+    pub id: MessageId,
+    /// The channel it came in on.
+    pub channel: ChannelName,
+    /// The Genesys tenant of that channel.
+    pub genesys: NeighbourName,
+    /// The consumer.
+    pub from: Address,
+    /// What the consumer wrote.
+    pub text: Private<String>,
+    /// The provider's session, where a reply belongs.
+    pub session: Option<SessionId>,
+    /// How it arrived.
+    pub arrival: Arrival,
+    /// The trace.
+    pub trace: TraceId,
+    /// When the house accepted it.
+    pub received_at: Timestamp,
+}
+
+impl Queued for InboundMessage {
+    const FAMILY: Family = Family::Inbound;
+    const TYPE: &'static str = "InboundMessage";
+    const VERSION: u32 = 1;
+
+    fn id(&self) -> &MessageId {
+        &self.id
+    }
+    fn neighbour(&self) -> &NeighbourName {
+        &self.genesys
+    }
+    fn conversation(&self) -> ConversationKey {
+        ConversationKey::new(&self.channel, &self.from)
+    }
+    fn trace(&self) -> &TraceId {
+        &self.trace
+    }
+    fn received_at(&self) -> Timestamp {
+        self.received_at
+    }
+}
+
+/// Why a reply that was accepted cannot be sent; its agent is told with a `Failed` receipt.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unsendable {
+    /// The code of the receipt.
+    pub code: ReasonCode,
+    /// A sentence for the agent.
+    pub reason: String,
+}
+
+/// What an agent's reply holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ReplyBody {
+    /// Text.
+    Text(Private<String>),
+    /// Nothing that can be sent.
+    Unsendable(Unsendable),
+}
+
+/// An agent's reply to one recipient.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AgentReply {
+    /// Derived from channel, Genesys message id and recipient.
+    pub id: MessageId,
+    /// The channel it leaves by.
+    pub channel: ChannelName,
+    /// The provider account of that channel.
+    pub provider: NeighbourName,
+    /// The Genesys tenant that is told what became of it.
+    pub genesys: NeighbourName,
+    /// `channel.messageId` of the webhook, byte for byte.
+    pub genesys_message_id: String,
+    /// `channel.from.id` of the webhook, byte for byte, for the receipt.
+    pub from_id: Private<String>,
+    /// `channel.to.id` of the webhook, byte for byte, for the receipt.
+    pub to_id: Private<String>,
+    /// The recipient, normalised.
+    pub to: Address,
+    /// What to send.
+    pub body: ReplyBody,
+    /// The trace.
+    pub trace: TraceId,
+    /// When the webhook came in.
+    pub received_at: Timestamp,
+}
+
+impl AgentReply {
+    /// The identity of a reply: channel, message id, recipient as written.
+    pub fn derive_id(channel: &ChannelName, genesys_message_id: &str, to_id: &str) -> MessageId {
+        MessageId::derive("re", &[channel.as_str(), genesys_message_id, to_id])
+    }
+
+    /// The receipt that tells the agent what became of this reply.
+    pub fn receipt(&self, status: ReceiptStatus) -> Receipt {
+        Receipt {
+            id: self.id.clone(),
+            channel: self.channel.clone(),
+            genesys: self.genesys.clone(),
+            genesys_message_id: self.genesys_message_id.clone(),
+            from_id: self.from_id.clone(),
+            to_id: self.to_id.clone(),
+            to: self.to.clone(),
+            status,
+            trace: self.trace.clone(),
+            received_at: self.received_at,
+        }
+    }
+}
+
+impl Queued for AgentReply {
+    const FAMILY: Family = Family::Replies;
+    const TYPE: &'static str = "AgentReply";
+    const VERSION: u32 = 1;
+
+    fn id(&self) -> &MessageId {
+        &self.id
+    }
+    fn neighbour(&self) -> &NeighbourName {
+        &self.provider
+    }
+    fn conversation(&self) -> ConversationKey {
+        ConversationKey::new(&self.channel, &self.to)
+    }
+    fn trace(&self) -> &TraceId {
+        &self.trace
+    }
+    fn received_at(&self) -> Timestamp {
+        self.received_at
+    }
+}
+
+/// What became of one agent's reply, on its way to Genesys.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Receipt {
+    /// The id of the reply it speaks of.
+    pub id: MessageId,
+    /// The channel of that reply.
+    pub channel: ChannelName,
+    /// The Genesys tenant to tell.
+    pub genesys: NeighbourName,
+    /// `channel.messageId` of the reply, byte for byte.
+    pub genesys_message_id: String,
+    /// `channel.from.id` of the reply, byte for byte.
+    pub from_id: Private<String>,
+    /// `channel.to.id` of the reply, byte for byte.
+    pub to_id: Private<String>,
+    /// The recipient, normalised.
+    pub to: Address,
+    /// What became of it.
+    pub status: ReceiptStatus,
+    /// The trace of the reply.
+    pub trace: TraceId,
+    /// When the reply's webhook came in: a receipt must not overtake the answer to it.
+    pub received_at: Timestamp,
+}
+
+impl Queued for Receipt {
+    const FAMILY: Family = Family::Receipts;
+    const TYPE: &'static str = "Receipt";
+    const VERSION: u32 = 1;
+
+    fn id(&self) -> &MessageId {
+        &self.id
+    }
+    fn neighbour(&self) -> &NeighbourName {
+        &self.genesys
+    }
+    fn conversation(&self) -> ConversationKey {
+        ConversationKey::new(&self.channel, &self.to)
+    }
+    fn trace(&self) -> &TraceId {
+        &self.trace
+    }
+    fn received_at(&self) -> Timestamp {
+        self.received_at
+    }
+}

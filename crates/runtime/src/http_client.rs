@@ -1,0 +1,155 @@
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, Method, StatusCode, header};
+use jiff::Timestamp;
+
+use crate::tls;
+
+/// How the house goes out to the network.
+#[derive(Debug, Clone)]
+pub struct HttpClientConfig {
+    /// Time to a connection. Default 5 s.
+    pub connect_timeout: Duration,
+    /// Extra certificate authorities, PEM.
+    pub ca_files: Vec<PathBuf>,
+    /// Proxy for every call.
+    pub proxy: Option<String>,
+}
+
+/// The one way out to the network: times out, follows no redirect, tries once, measures.
+#[derive(Clone, Debug)]
+pub struct HttpClient {
+    client: reqwest::Client,
+}
+
+/// One request.
+#[derive(Clone)]
+pub struct Call {
+    /// Method.
+    pub method: Method,
+    /// Absolute URL. Never logged: paths hold numbers and secrets.
+    pub url: String,
+    /// Headers beside those the client sets.
+    pub headers: HeaderMap,
+    /// Body, empty for none.
+    pub body: Bytes,
+    /// From start to the last byte of the answer.
+    pub timeout: Duration,
+}
+
+/// An answer, read to its end.
+#[derive(Clone)]
+pub struct Answer {
+    /// Status.
+    pub status: StatusCode,
+    /// Headers.
+    pub headers: HeaderMap,
+    /// Body, cut off at 1 MiB.
+    pub body: Bytes,
+}
+
+/// No answer.
+#[derive(Debug, thiserror::Error)]
+pub enum CallError {
+    /// The far side was not reached; nothing can have happened there.
+    #[error("not reached: {0}")]
+    NotReached(String),
+    /// Something was sent and no answer came; nobody knows what happened there.
+    #[error("no answer: {0}")]
+    NoAnswer(String),
+}
+
+/// What is read of an answer; no JSON answer of a neighbour comes near it.
+const ANSWER_LIMIT: usize = 1 << 20;
+/// How long a connection nobody uses is kept: shorter than the keep-alive of common servers and gateways, which close
+/// at 60 s and more, so that a call seldom meets a connection that is just being closed.
+const IDLE: Duration = Duration::from_secs(20);
+
+impl HttpClient {
+    /// Builds the client.
+    ///
+    /// # Errors
+    /// A certificate authority that cannot be read, or a proxy URL that is none.
+    pub fn new(config: &HttpClientConfig) -> anyhow::Result<Self> {
+        tls::install_provider();
+        #[expect(clippy::disallowed_methods, reason = "this is the one way out to the network")]
+        let mut builder = reqwest::Client::builder()
+            .connect_timeout(config.connect_timeout)
+            .pool_idle_timeout(IDLE)
+            .redirect(reqwest::redirect::Policy::none())
+            .user_agent(concat!("causeway/", env!("CARGO_PKG_VERSION")))
+            .tcp_nodelay(true)
+            .no_proxy();
+        if let Some(proxy) = &config.proxy {
+            builder = builder.proxy(reqwest::Proxy::all(proxy).context("net.proxy is no proxy URL")?);
+        }
+        let mut authorities = Vec::new();
+        for file in &config.ca_files {
+            let pem = std::fs::read(file).with_context(|| format!("net.ca_files: {} cannot be read", file.display()))?;
+            let found = reqwest::Certificate::from_pem_bundle(&pem);
+            authorities.extend(found.with_context(|| format!("net.ca_files: {} holds no certificate", file.display()))?);
+        }
+        let client = builder.tls_certs_merge(authorities).build().context("the HTTP client cannot be built")?;
+        Ok(Self { client })
+    }
+
+    /// Makes one call and measures it as `causeway_upstream_seconds{target,operation,status}`.
+    ///
+    /// # Errors
+    /// [`CallError`] tells whether the far side can have acted.
+    pub async fn call(&self, target: &str, operation: &'static str, call: Call) -> Result<Answer, CallError> {
+        let began = Instant::now();
+        let answer = self.exchange(call).await;
+        let status = match &answer {
+            Ok(answer) => answer.status.as_str().to_owned(),
+            Err(CallError::NotReached(_)) => "not-reached".to_owned(),
+            Err(CallError::NoAnswer(_)) => "no-answer".to_owned(),
+        };
+        let target = target.to_owned();
+        metrics::histogram!("causeway_upstream_seconds", "target" => target, "operation" => operation, "status" => status)
+            .record(began.elapsed());
+        answer
+    }
+
+    async fn exchange(&self, call: Call) -> Result<Answer, CallError> {
+        let request = self.client.request(call.method, &call.url).headers(call.headers).body(call.body).timeout(call.timeout);
+        #[expect(clippy::disallowed_methods, reason = "this is the one way out to the network")]
+        let mut response = request.send().await.map_err(classify)?;
+        let (status, headers) = (response.status(), response.headers().clone());
+        let mut body = BytesMut::new();
+        while let Some(chunk) = response.chunk().await.map_err(classify)? {
+            let room = ANSWER_LIMIT - body.len();
+            body.extend_from_slice(&chunk[..chunk.len().min(room)]);
+            if chunk.len() >= room {
+                break;
+            }
+        }
+        Ok(Answer { status, headers, body: body.freeze() })
+    }
+}
+
+/// The URL is left out of every error: its path may hold a number or a secret.
+fn classify(error: reqwest::Error) -> CallError {
+    let unreached = error.is_connect() || error.is_builder();
+    let error = anyhow::Error::from(error.without_url());
+    let told = error.chain().skip(1).last().map_or_else(|| error.to_string(), |cause| format!("{error}: {cause}"));
+    if unreached { CallError::NotReached(told) } else { CallError::NoAnswer(told) }
+}
+
+impl Answer {
+    /// `Retry-After` in seconds or as a date, as a wait from `now`.
+    pub fn retry_after(&self, now: Timestamp) -> Option<Duration> {
+        let value = self.headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
+        if let Ok(seconds) = value.parse() {
+            return Some(Duration::from_secs(seconds));
+        }
+        let date = jiff::fmt::rfc2822::parse(value).ok()?;
+        Some(Duration::try_from(date.timestamp().duration_since(now)).unwrap_or_default())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,25 @@
+//! Logging, metrics, two-stage shutdown, clock, the one HTTP client, HTTP server limits, admin listener.
+//!
+//! Nothing here knows what a message is.
+
+pub mod admin;
+mod alarm;
+mod backoff;
+mod clock;
+mod health;
+mod http_client;
+pub mod http_server;
+pub mod logging;
+mod metrics;
+mod shutdown;
+mod tasks;
+mod tls;
+
+pub use alarm::{Alarm, AlarmKind};
+pub use backoff::Backoff;
+pub use clock::{Clock, ManualClock};
+pub use health::{AlarmReport, Component, ComponentReport, Health, Need, Report};
+pub use http_client::{Answer, Call, CallError, HttpClient, HttpClientConfig};
+pub use metrics::Metrics;
+pub use shutdown::Shutdown;
+pub use tasks::Tasks;

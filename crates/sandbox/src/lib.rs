@@ -1,0 +1,1 @@
+//! Genesys and an SMS provider, simulated, with faults on purpose and a web page.

@@ -1,0 +1,6 @@
+//! SMS providers, one module each, as a closed set. Wire shapes stay inside.
+
+pub mod netsapiens;
+mod provider;
+
+pub use provider::{ConsumerText, Look, Provider, ReadEvents, SendError, SendRequest, Sent, Unreadable};

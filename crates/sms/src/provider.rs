@@ -1,0 +1,180 @@
+use std::time::Duration;
+
+use jiff::Timestamp;
+use model::{Arrival, NeighbourName, PhoneNumber, Private, ReasonCode, SessionId};
+use runtime::{Clock, HttpClient};
+
+use crate::netsapiens;
+
+/// A provider account.
+#[derive(Debug, Clone)]
+pub struct Provider {
+    inner: Inner,
+}
+
+#[derive(Debug, Clone)]
+enum Inner {
+    NetSapiens(netsapiens::Account),
+}
+
+/// One text to send.
+#[derive(Debug, Clone)]
+pub struct SendRequest {
+    /// The provider's user that owns the number.
+    pub user: String,
+    /// The company's number as the provider writes it.
+    pub from: String,
+    /// The consumer.
+    pub to: PhoneNumber,
+    /// What to say.
+    pub text: Private<String>,
+    /// The conversation's session, where one is known.
+    pub session: Option<SessionId>,
+    /// Names this attempt to the provider, so that it can be found again.
+    pub attempt: String,
+}
+
+/// A text the provider accepted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sent {
+    /// The provider's id, where it gave one.
+    pub provider_id: Option<String>,
+    /// The session it stands in.
+    pub session: SessionId,
+}
+
+/// Why a text was not sent, by what the caller does next.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SendError {
+    /// Certainly not sent; later.
+    #[error("{cause}")]
+    Later {
+        /// What the provider asked for.
+        after: Option<Duration>,
+        /// What happened.
+        cause: String,
+    },
+    /// Nobody knows: look before anything else.
+    #[error("{cause}")]
+    Unknown {
+        /// What happened.
+        cause: String,
+    },
+    /// Certainly not sent, and never will be.
+    #[error("{cause}")]
+    Never {
+        /// What the agent is told.
+        code: ReasonCode,
+        /// A sentence for the agent.
+        reason: String,
+        /// What happened.
+        cause: String,
+    },
+    /// The account's key is refused; nothing of this account can be sent.
+    #[error("{cause}")]
+    AccountFault {
+        /// What happened and what to do.
+        cause: String,
+    },
+}
+
+/// What the provider's own store says of an attempt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Look {
+    /// It is there.
+    Found {
+        /// The provider's id.
+        provider_id: Option<String>,
+    },
+    /// It answered, and it is not there.
+    NotThere,
+}
+
+/// A consumer's text, as a provider told of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConsumerText {
+    /// The provider's id of the message, or one synthesised from its content.
+    pub provider_id: String,
+    /// The company's number, digits.
+    pub to_number: String,
+    /// The provider's user it came in for.
+    pub user: Option<String>,
+    /// The consumer, as the provider wrote it.
+    pub from: Private<String>,
+    /// What it says.
+    pub text: Private<String>,
+    /// Its session.
+    pub session: Option<SessionId>,
+    /// For telling two arrivals of one message.
+    pub arrival: Arrival,
+}
+
+/// What a provider's event holds.
+#[derive(Debug, Default)]
+pub struct ReadEvents {
+    /// Consumers' texts, in order.
+    pub texts: Vec<ConsumerText>,
+    /// What was left out, by cause (`own-echo`, `not-a-text`, `read-mark`, …), for the metric.
+    pub dropped: Vec<&'static str>,
+}
+
+/// A body nobody can read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the body is not JSON (line {line}, column {column})")]
+pub struct Unreadable {
+    /// Line of the fault, from 1.
+    pub line: usize,
+    /// Column of the fault.
+    pub column: usize,
+}
+
+impl Provider {
+    /// A NetSapiens account.
+    pub fn netsapiens(config: netsapiens::Config, http: HttpClient, clock: Clock) -> Self {
+        Self { inner: Inner::NetSapiens(netsapiens::Account::new(config, http, clock)) }
+    }
+
+    /// Its configured name.
+    pub fn name(&self) -> &NeighbourName {
+        match &self.inner {
+            Inner::NetSapiens(account) => account.name(),
+        }
+    }
+
+    /// Sends one text, trying once.
+    ///
+    /// # Errors
+    /// [`SendError`].
+    pub async fn send(&self, request: &SendRequest) -> Result<Sent, SendError> {
+        match &self.inner {
+            Inner::NetSapiens(account) => account.send(request).await,
+        }
+    }
+
+    /// Looks for an attempt that began at `began` in the provider's own store.
+    ///
+    /// # Errors
+    /// [`SendError::Later`] or [`SendError::AccountFault`]: the look could not be made.
+    pub async fn look(&self, request: &SendRequest, began: Timestamp) -> Result<Look, SendError> {
+        match &self.inner {
+            Inner::NetSapiens(account) => account.look(request, began).await,
+        }
+    }
+
+    /// Whether a secret in the event URL's path is one of the account's; constant time.
+    pub fn accepts_secret(&self, secret: &str) -> bool {
+        match &self.inner {
+            Inner::NetSapiens(account) => account.accepts_secret(secret),
+        }
+    }
+
+    /// Reads an event.
+    ///
+    /// # Errors
+    /// [`Unreadable`].
+    pub fn read_events(&self, body: &[u8]) -> Result<ReadEvents, Unreadable> {
+        match &self.inner {
+            Inner::NetSapiens(account) => account.read_events(body),
+        }
+    }
+}
