@@ -9,7 +9,7 @@ use runtime::{Clock, ManualClock};
 use tempfile::TempDir;
 
 use super::queue::LEASE;
-use super::tests::{clock, content, envelope, letter, open, queue};
+use super::tests::{clock, content, envelope, letter, next, open, queue};
 use super::{Store, Subscription};
 use crate::source::Delivery;
 
@@ -236,20 +236,20 @@ impl World {
         let Line { expected, subscription, in_hand } = &mut self.lines[usize::from(line)];
         let subscription = subscription.as_mut().unwrap();
         let room = in_hand.len() < usize::from(expected.prefetch);
-        let next = expected.stored.iter().find(|(number, _)| expected.given.is_none_or(|given| *number > given));
-        match next.filter(|_| room).copied() {
+        let due = expected.stored.iter().find(|(number, _)| expected.given.is_none_or(|given| *number > given));
+        match due.filter(|_| room).copied() {
             Some((number, len)) => {
-                let delivery = subscription.next().await.unwrap();
+                let delivery = next(subscription).await;
                 prop_assert!(*content(&delivery) == envelope(number, len), "another message than {number}");
                 expected.given = Some(number);
                 in_hand.push(delivery);
             }
             None => {
-                let mut next = std::pin::pin!(subscription.next());
-                prop_assert!(futures_util::poll!(&mut next).is_pending());
+                let mut early = std::pin::pin!(subscription.next());
+                prop_assert!(futures_util::poll!(&mut early).is_pending());
                 // A report is answered after the fetch was seen.
                 store.queues().await.unwrap();
-                prop_assert!(futures_util::poll!(&mut next).is_pending());
+                prop_assert!(futures_util::poll!(&mut early).is_pending());
             }
         }
         Ok(())

@@ -7,8 +7,8 @@ use model::{Family, MessageId, NeighbourName, TraceId};
 use runtime::{Clock, ManualClock};
 use tokio::time::timeout;
 
-use super::Store;
 use super::queue::LEASE;
+use super::{Store, Subscription};
 use crate::source::{Content, DeadLetter, Delivery};
 use crate::{EmbeddedConfig, Envelope, OpenError, PublishError, QueueName, State, Topology};
 
@@ -54,6 +54,11 @@ pub(super) fn content(delivery: &Delivery) -> &Envelope {
 
 pub(super) fn letter(from: QueueName, at: Timestamp) -> DeadLetter {
     DeadLetter { reason: "no-such-place".to_owned(), detail: "it says no".to_owned(), at, from }
+}
+
+/// The next message, in time.
+pub(super) async fn next(subscription: &mut Subscription) -> Delivery {
+    timeout(DEADLINE, subscription.next()).await.unwrap().unwrap()
 }
 
 fn detail(opened: Result<Store, OpenError>) -> String {
@@ -110,7 +115,7 @@ async fn partitions_change_only_while_nothing_waits() {
     }
     let store = open(folder.path(), &clock).await;
     let mut subscription = store.subscribe(&queue(1), 1).await.unwrap();
-    let delivery = subscription.next().await.unwrap();
+    let delivery = next(&mut subscription).await;
     subscription.ack(delivery.tag).await.unwrap();
     subscription.close().await;
     store.close().await;
@@ -133,7 +138,7 @@ async fn a_full_disk_is_told_and_recovered_from() {
     store.publish(&queue(0), envelope(3, 100_000)).await.unwrap();
     let mut subscription = store.subscribe(&queue(0), 10).await.unwrap();
     for number in [1, 3] {
-        let delivery = subscription.next().await.unwrap();
+        let delivery = next(&mut subscription).await;
         assert_eq!(content(&delivery).id, envelope(number, 0).id);
         subscription.ack(delivery.tag).await.unwrap();
     }
@@ -148,7 +153,7 @@ async fn a_settlement_that_cannot_be_stored_ends_the_subscription() {
     let store = open(folder.path(), &clock).await;
     store.publish(&queue(0), envelope(1, 10)).await.unwrap();
     let mut subscription = store.subscribe(&queue(0), 10).await.unwrap();
-    let delivery = subscription.next().await.unwrap();
+    let delivery = next(&mut subscription).await;
     store.limit_pages(1).await;
     let mut large = letter(queue(0), clock.now());
     large.detail = "x".repeat(100_000);
@@ -156,7 +161,7 @@ async fn a_settlement_that_cannot_be_stored_ends_the_subscription() {
     assert!(subscription.next().await.is_err());
     store.limit_pages(1_000_000).await;
     let mut again = store.subscribe(&queue(0), 10).await.unwrap();
-    assert_eq!(content(&again.next().await.unwrap()).id, envelope(1, 0).id);
+    assert_eq!(content(&next(&mut again).await).id, envelope(1, 0).id);
 }
 
 #[tokio::test]
@@ -168,7 +173,7 @@ async fn a_stuck_consumer_loses_its_messages_to_the_next() {
         store.publish(&queue(0), envelope(number, 10)).await.unwrap();
     }
     let mut stuck = store.subscribe(&queue(0), 2).await.unwrap();
-    let kept = stuck.next().await.unwrap();
+    let kept = next(&mut stuck).await;
     hand.advance(LEASE - SignedDuration::from_secs(1));
     let mut second = store.subscribe(&queue(0), 3).await.unwrap();
     {
@@ -180,7 +185,7 @@ async fn a_stuck_consumer_loses_its_messages_to_the_next() {
     hand.advance(SignedDuration::from_secs(1));
     drop(store.subscribe(&queue(0), 1).await.unwrap());
     for number in 1..=3 {
-        assert_eq!(content(&second.next().await.unwrap()).id, envelope(number, 0).id);
+        assert_eq!(content(&next(&mut second).await).id, envelope(number, 0).id);
     }
     assert!(stuck.ack(kept.tag).await.is_err());
     assert!(stuck.next().await.is_ok(), "what was fetched before is still to be taken, and its ack fails");
@@ -201,7 +206,7 @@ async fn a_file_that_is_worked_through_does_not_grow() {
         }
         let mut tags = Vec::new();
         for _ in 0..500 {
-            tags.push(subscription.next().await.unwrap().tag);
+            tags.push(next(&mut subscription).await.tag);
         }
         for acked in futures_util::future::join_all(tags.into_iter().map(|tag| subscription.ack(tag))).await {
             acked.unwrap();
@@ -225,7 +230,7 @@ async fn a_subscription_holds_no_more_than_its_prefetch_of_a_large_backlog() {
     }
     let mut subscription = store.subscribe(&queue(0), 10).await.unwrap();
     for number in 0..10 {
-        assert_eq!(content(&subscription.next().await.unwrap()).id, envelope(number, 0).id);
+        assert_eq!(content(&next(&mut subscription).await).id, envelope(number, 0).id);
     }
     let report = &store.queues().await.unwrap()[0];
     assert_eq!((report.ready, report.in_hand, report.consumers), (1990, Some(10), Some(1)));

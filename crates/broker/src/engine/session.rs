@@ -143,7 +143,7 @@ impl<'a, M: Queued, H: Handle<M>> Session<'a, M, H> {
     fn start(&mut self, delivery: Delivery) {
         let failed = match &delivery.content {
             Content::Envelope(envelope) if !self.carried.is_empty() => {
-                0
+                self.carried.remove(envelope.id.as_str()).unwrap_or(0)
             }
             _ => 0,
         };

@@ -1,0 +1,164 @@
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method, header};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use model::{NeighbourName, SessionId};
+use runtime::{Answer, Call, CallError, Clock, HttpClient};
+use secrecy::{ExposeSecret, SecretString};
+use serde::Serialize;
+use subtle::{Choice, ConstantTimeEq};
+
+use super::{answer, derive_session, event, history, session};
+use crate::{Look, ReadEvents, SendError, SendRequest, Sent, Unreadable};
+
+/// One account.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Its configured name; the `target` in metrics.
+    pub name: NeighbourName,
+    /// Including `/ns-api/v2`.
+    pub base_url: String,
+    /// The domain.
+    pub domain: String,
+    /// The API key.
+    pub api_key: SecretString,
+    /// Secrets of the event URL; the first is handed out, all are accepted.
+    pub webhook_secrets: Vec<SecretString>,
+    /// The zone of its naive timestamps.
+    pub time_zone: TimeZone,
+    /// The company's numbers on this account, digits, so that own messages are recognised.
+    pub own_numbers: Vec<String>,
+}
+
+/// Calls one account.
+#[derive(Debug, Clone)]
+pub struct Account {
+    config: Config,
+    http: HttpClient,
+    clock: Clock,
+}
+
+/// One SMS (section 3.1). Strict: `from-number`, and a string for one recipient (section 12, 5 and 6).
+#[derive(Serialize)]
+struct Sms<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    message: &'a str,
+    destination: &'a str,
+    #[serde(rename = "from-number")]
+    from_number: &'a str,
+}
+
+const TIMEOUT: Duration = Duration::from_secs(15);
+/// Rows a look reads: a conversation's newest messages.
+const LOOK_LIMIT: u32 = 50;
+
+impl Account {
+    /// A client of one account.
+    pub fn new(config: Config, http: HttpClient, clock: Clock) -> Self {
+        Self { config, http, clock }
+    }
+
+    /// Its configured name.
+    pub fn name(&self) -> &NeighbourName {
+        &self.config.name
+    }
+
+    pub(crate) async fn send(&self, request: &SendRequest) -> Result<Sent, SendError> {
+        let session = session_of(request);
+        let body = Sms {
+            kind: "sms",
+            message: request.text.expose(),
+            destination: request.to.digits(),
+            from_number: &request.from,
+        };
+        let body = serde_json::to_vec(&body).expect("texts have a JSON form");
+        let route = format!("messagesessions/{}/messages", segment(session.as_str()));
+        let answered = self.post(request, &route, body.clone()).await;
+        // Old servers have no such route; the one without a session starts one (section 3.2).
+        let answered = match answered {
+            Ok(answer) if answer.status.as_u16() == 404 => self.post(request, "messages", body).await,
+            answered => answered,
+        };
+        answer::sent(&self.config.name, answered, session, self.clock.now())
+    }
+
+    async fn post(&self, request: &SendRequest, route: &str, body: Vec<u8>) -> Result<Answer, CallError> {
+        let call = Call {
+            method: Method::POST,
+            url: self.user_url(&request.user, route),
+            headers: self.headers(&request.attempt),
+            body: Bytes::from(body),
+            timeout: TIMEOUT,
+        };
+        self.http.call(self.config.name.as_str(), "send", call).await
+    }
+
+    pub(crate) async fn look(&self, request: &SendRequest, began: Timestamp) -> Result<Look, SendError> {
+        let session = session_of(request);
+        let route = format!("messagesessions/{}/messages?limit={LOOK_LIMIT}", segment(session.as_str()));
+        let call = Call {
+            method: Method::GET,
+            url: self.user_url(&request.user, &route),
+            headers: self.headers(""),
+            body: Bytes::new(),
+            timeout: TIMEOUT,
+        };
+        let answered = self.http.call(self.config.name.as_str(), "look", call).await;
+        let rows = answer::rows(&self.config.name, answered, self.clock.now())?;
+        Ok(history::find(&rows, request, began, &self.config.time_zone))
+    }
+
+    pub(crate) fn accepts_secret(&self, secret: &str) -> bool {
+        let given = secret.as_bytes();
+        let matches = |known: &SecretString| known.expose_secret().as_bytes().ct_eq(given);
+        bool::from(self.config.webhook_secrets.iter().map(matches).fold(Choice::from(0), |found, one| found | one))
+    }
+
+    pub(crate) fn read_events(&self, body: &[u8]) -> Result<ReadEvents, Unreadable> {
+        event::read(body, &self.config)
+    }
+
+    fn user_url(&self, user: &str, route: &str) -> String {
+        let Config { base_url, domain, .. } = &self.config;
+        format!("{base_url}/domains/{}/users/{}/{route}", segment(domain), segment(user))
+    }
+
+    fn headers(&self, attempt: &str) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        // A key or an attempt that no header can carry is left out: the server's 401 then tells the operator.
+        if let Ok(mut bearer) = HeaderValue::from_str(&format!("Bearer {}", self.config.api_key.expose_secret())) {
+            bearer.set_sensitive(true);
+            headers.insert(header::AUTHORIZATION, bearer);
+        }
+        if let Ok(agent) = HeaderValue::from_str(&history::user_agent(attempt)) {
+            headers.insert(header::USER_AGENT, agent);
+        }
+        headers
+    }
+}
+
+/// The conversation's session where one is known and can be used, otherwise the derived one.
+fn session_of(request: &SendRequest) -> SessionId {
+    let known = request.session.clone().filter(session::usable);
+    known.unwrap_or_else(|| derive_session(&request.from, request.to.digits()))
+}
+
+/// One path segment, percent-encoded but for what needs none.
+fn segment(text: &str) -> String {
+    let encode = |byte: u8| {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            char::from(byte).to_string()
+        } else {
+            format!("%{byte:02X}")
+        }
+    };
+    text.bytes().map(encode).collect()
+}
+
+#[cfg(test)]
+mod tests;

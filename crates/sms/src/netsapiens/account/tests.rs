@@ -1,0 +1,215 @@
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::extract::{Request, State};
+use model::PhoneNumber;
+use runtime::HttpClientConfig;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+
+use super::*;
+use model::ReasonCode;
+
+type Seen = Arc<Mutex<Vec<(String, HeaderMap, String)>>>;
+type Answers = Arc<dyn Fn(&str) -> (u16, String) + Send + Sync>;
+
+#[derive(Clone)]
+struct Far {
+    answers: Answers,
+    seen: Seen,
+}
+
+async fn answer(State(far): State<Far>, request: Request) -> axum::response::Response {
+    let (parts, body) = request.into_parts();
+    let body = axum::body::to_bytes(body, 1 << 20).await.unwrap();
+    let path = parts.uri.path().to_owned();
+    let (status, answer) = (far.answers)(&path);
+    far.seen.lock().unwrap().push((path, parts.headers, String::from_utf8(body.to_vec()).unwrap()));
+    axum::response::Response::builder().status(status).header("retry-after", "7").body(answer.into()).unwrap()
+}
+
+struct Running {
+    account: Account,
+    seen: Seen,
+    _server: JoinSet<()>,
+}
+
+async fn far(answers: impl Fn(&str) -> (u16, String) + Send + Sync + 'static) -> Running {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let seen = Seen::default();
+    let far = Far { answers: Arc::new(answers), seen: Arc::clone(&seen) };
+    let mut server = JoinSet::new();
+    let router = Router::new().fallback(answer).with_state(far);
+    server.spawn(async move { axum::serve(listener, router).await.unwrap() });
+    Running { account: account(format!("http://{address}/ns-api/v2")), seen, _server: server }
+}
+
+fn account(base_url: String) -> Account {
+    let config = Config {
+        name: NeighbourName::new("crexendo"),
+        base_url,
+        domain: "example.com".to_owned(),
+        api_key: SecretString::from("nsd_key"),
+        webhook_secrets: vec![SecretString::from("new"), SecretString::from("old")],
+        time_zone: TimeZone::UTC,
+        own_numbers: vec!["13125550100".to_owned()],
+    };
+    let http = HttpClientConfig { connect_timeout: Duration::from_secs(5), ca_files: Vec::new(), proxy: None };
+    Account::new(config, HttpClient::new(&http).unwrap(), Clock::system())
+}
+
+fn request(session: Option<&str>) -> SendRequest {
+    SendRequest {
+        user: "9000".to_owned(),
+        from: "13125550100".to_owned(),
+        to: PhoneNumber::normalise("13125550142", None).unwrap(),
+        text: "Hello there".to_owned().into(),
+        session: session.map(SessionId::new),
+        attempt: "0123456789ab".to_owned(),
+    }
+}
+
+async fn sends(status: u16, body: &'static str) -> Result<Sent, SendError> {
+    far(move |_| (status, body.to_owned())).await.account.send(&request(Some("s1"))).await
+}
+
+#[tokio::test]
+async fn a_text_is_sent_into_its_session_under_the_name_of_its_attempt() {
+    let running = far(|_| (202, r#"{"code":202,"message":"Accepted"}"#.to_owned())).await;
+    let sent = running.account.send(&request(Some("2d51/?#"))).await.unwrap();
+    assert_eq!(sent, Sent { provider_id: None, session: SessionId::new("2d51/?#") });
+    let seen = running.seen.lock().unwrap();
+    let (path, headers, body) = &seen[0];
+    assert_eq!(path, "/ns-api/v2/domains/example.com/users/9000/messagesessions/2d51%2F%3F%23/messages");
+    assert_eq!(headers["authorization"], "Bearer nsd_key");
+    assert_eq!(headers["user-agent"], concat!("causeway/", env!("CARGO_PKG_VERSION"), " 0123456789ab"));
+    assert_eq!(
+        body,
+        r#"{"type":"sms","message":"Hello there","destination":"13125550142","from-number":"13125550100"}"#
+    );
+}
+
+#[tokio::test]
+async fn without_a_usable_session_one_is_derived() {
+    for session in [None, Some(""), Some("..")] {
+        let running = far(|_| (200, String::new())).await;
+        let sent = running.account.send(&request(session)).await.unwrap();
+        assert_eq!(sent.session, derive_session("13125550100", "13125550142"), "{session:?}");
+    }
+}
+
+#[tokio::test]
+async fn any_2xx_is_accepted_and_ids_are_read_where_they_are() {
+    for (status, body, id) in [
+        (202, r#"{"code":202,"message":"Accepted"}"#, None),
+        (200, r#"{"id":20202178326,"messagesession-id":"s1"}"#, Some("20202178326")),
+        (200, r#"[{"id":"m-1","messagesession-id":"s1"}]"#, Some("m-1")),
+        (200, "<html>fine</html>", None),
+    ] {
+        let sent = sends(status, body).await.unwrap();
+        assert_eq!((sent.provider_id.as_deref(), sent.session.as_str()), (id, "s1"), "{body}");
+    }
+    for body in [r#"{"error":"no"}"#, r#"[{"status":"failed"}]"#, r#"{"ok":false}"#, r#"{"success":"false"}"#] {
+        assert!(matches!(sends(200, body).await, Err(SendError::Never { .. })), "{body}");
+    }
+}
+
+#[tokio::test]
+async fn refusals_are_classified_by_what_to_do_next() {
+    for status in [500, 502, 504] {
+        assert!(matches!(sends(status, "").await, Err(SendError::Unknown { .. })), "{status}");
+    }
+    let seven = Some(Duration::from_secs(7));
+    for status in [429, 503] {
+        assert!(matches!(sends(status, "").await, Err(SendError::Later { after, .. }) if after == seven), "{status}");
+    }
+    assert!(matches!(sends(401, "{}").await, Err(SendError::AccountFault { .. })));
+    assert!(matches!(sends(403, r#"{"code":403}"#).await, Err(SendError::AccountFault { .. })));
+    assert!(matches!(sends(302, "").await, Err(SendError::AccountFault { .. })));
+    let edge = sends(403, "<html>blocked</html>").await;
+    assert!(
+        matches!(edge, Err(SendError::Later { after: Some(pause), .. }) if pause == Duration::from_secs(300)),
+        "{edge:?}"
+    );
+    for (status, body, expected) in [
+        (400, r#"{"code":400,"message":"Invalid from-number 13125550100"}"#, ReasonCode::NotAllowed),
+        (400, r#"{"code":400,"message":"destination 13125550142 is invalid"}"#, ReasonCode::InvalidDestination),
+        (400, "", ReasonCode::General),
+        (413, "", ReasonCode::Unsupported),
+        (422, "", ReasonCode::General),
+    ] {
+        let Err(SendError::Never { code, reason, cause }) = sends(status, body).await else {
+            panic!("{status} {body}")
+        };
+        assert_eq!(code, expected, "{body}");
+        assert!(!format!("{reason}{cause}").contains("1312555"), "nobody's number is told");
+    }
+}
+
+#[tokio::test]
+async fn an_old_server_gets_the_route_without_a_session_once() {
+    let running =
+        far(|path| if path.contains("messagesessions") { (404, String::new()) } else { (202, String::new()) }).await;
+    assert!(running.account.send(&request(None)).await.is_ok());
+    assert!(running.seen.lock().unwrap()[1].0.ends_with("/users/9000/messages"));
+    assert!(matches!(sends(404, "").await, Err(SendError::Never { .. })));
+}
+
+#[tokio::test]
+async fn nobody_there_is_certainly_not_sent() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    drop(listener);
+    let sent = account(format!("http://{address}")).send(&request(None)).await;
+    assert!(matches!(sent, Err(SendError::Later { .. })), "{sent:?}");
+}
+
+const BEGAN: &str = "2026-11-20T18:03:11Z";
+
+async fn looks(status: u16, rows: serde_json::Value) -> Result<Look, SendError> {
+    let running = far(move |_| (status, rows.to_string())).await;
+    running.account.look(&request(Some("s1")), BEGAN.parse().unwrap()).await
+}
+
+#[tokio::test]
+async fn an_attempt_is_found_by_its_name_then_by_its_text() {
+    let row = |agent: Option<&str>, at: &str, text: &str| serde_json::json!({ "id": 7, "direction": "term", "timestamp": at, "text": text, "from-user-agent": agent });
+    let agent = history::user_agent("0123456789ab");
+    let found = Look::Found { provider_id: Some("7".to_owned()) };
+    let (new, old) = ("2026-11-20 18:03:12", "2026-11-20 18:02:00");
+    let cases = [
+        (row(Some(&agent), old, "cut by the server"), &found),
+        (row(None, new, "Hello there"), &found),
+        (row(Some("Mozilla"), new, " Hello there "), &found),
+        (row(None, old, "Hello there"), &Look::NotThere),
+        (row(None, new, "something else"), &Look::NotThere),
+        (row(Some("causeway/0.0.9 another-try"), new, "Hello there"), &Look::NotThere),
+    ];
+    for (row, expected) in cases {
+        assert_eq!(looks(200, serde_json::json!([row.clone()])).await.as_ref(), Ok(expected), "{row}");
+        assert_eq!(looks(200, row.clone()).await.as_ref(), Ok(expected), "a list of one may come bare: {row}");
+    }
+    let inbound = serde_json::json!([{ "direction": "orig", "timestamp": new, "text": "Hello there", "from-number": 13125550142u64 }]);
+    assert_eq!(looks(200, inbound).await, Ok(Look::NotThere), "the consumer said the same");
+}
+
+#[tokio::test]
+async fn a_look_that_is_not_answered_says_nothing() {
+    assert_eq!(looks(404, serde_json::json!({})).await, Ok(Look::NotThere));
+    assert_eq!(looks(200, serde_json::json!([])).await, Ok(Look::NotThere));
+    for status in [500, 503, 429, 400] {
+        assert!(matches!(looks(status, serde_json::json!({})).await, Err(SendError::Later { .. })), "{status}");
+    }
+    assert!(matches!(looks(200, serde_json::json!("what")).await, Err(SendError::Later { .. })));
+    assert!(matches!(looks(401, serde_json::json!({})).await, Err(SendError::AccountFault { .. })));
+}
+
+#[test]
+fn every_secret_of_the_event_url_is_accepted_and_nothing_else() {
+    let account = account("http://unused".to_owned());
+    assert!(account.accepts_secret("new") && account.accepts_secret("old"));
+    for wrong in ["", "ne", "news", "NEW"] {
+        assert!(!account.accepts_secret(wrong), "{wrong}");
+    }
+}

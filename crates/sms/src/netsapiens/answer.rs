@@ -1,0 +1,137 @@
+//! What an answer means for the caller: section 9, under the rule of design 4 that a 500, 502 or 504 and an answer that
+//! never came are unknown outcomes, and that a 503 or 429 is an answer.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use model::{NeighbourName, ReasonCode, SessionId};
+use runtime::{Answer, CallError};
+use serde_json::Value;
+
+use super::fields::{Fields, scalar};
+use crate::{SendError, Sent};
+
+/// How long an edge that blocks us is left alone (section 9).
+const EDGE_PAUSE: Duration = Duration::from_secs(300);
+/// A throttle that names no time gets at least this (section 9).
+const THROTTLE_PAUSE: Duration = Duration::from_secs(30);
+
+pub(super) fn sent(
+    account: &NeighbourName,
+    answered: Result<Answer, CallError>,
+    session: SessionId,
+    now: Timestamp,
+) -> Result<Sent, SendError> {
+    let answer = answered.map_err(|error| match error {
+        CallError::NotReached(_) => SendError::Later { after: None, cause: format!("provider {account}: {error}") },
+        CallError::NoAnswer(_) => SendError::Unknown { cause: format!("provider {account}: {error}") },
+    })?;
+    let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+    if answer.status.is_success() {
+        return accepted(account, &body, session);
+    }
+    Err(refused(account, &answer, &body, now))
+}
+
+/// The rows of a session, newest first as the server gives them; a session that does not exist has none.
+pub(super) fn rows(
+    account: &NeighbourName,
+    answered: Result<Answer, CallError>,
+    now: Timestamp,
+) -> Result<Vec<Value>, SendError> {
+    let later = |cause| SendError::Later { after: None, cause };
+    let answer = answered.map_err(|error| later(format!("provider {account}: {error}")))?;
+    let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+    match (answer.status.as_u16(), body) {
+        (404, _) => Ok(Vec::new()),
+        (200..=299, Value::Array(rows)) => Ok(rows),
+        // A list of one row may come as the row itself (section 1).
+        (200..=299, row @ Value::Object(_))
+            if Fields::of(&row).first(&["direction", "timestamp", "text"]).is_some() =>
+        {
+            Ok(vec![row])
+        }
+        (200..=299, _) => Err(later(format!("provider {account} answered a look with something that is no list"))),
+        (_, body) => Err(match refused(account, &answer, &body, now) {
+            fault @ (SendError::AccountFault { .. } | SendError::Later { .. }) => fault,
+            SendError::Unknown { cause } | SendError::Never { cause, .. } => later(cause),
+        }),
+    }
+}
+
+/// Any 2xx is success (section 1), unless it holds a failure (section 3.1).
+fn accepted(account: &NeighbourName, body: &Value, session: SessionId) -> Result<Sent, SendError> {
+    let first = match body {
+        Value::Array(rows) => rows.first().unwrap_or(&Value::Null),
+        other => other,
+    };
+    if holds_failure(first) {
+        return Err(SendError::Never {
+            code: ReasonCode::General,
+            reason: "The provider refused the message.".to_owned(),
+            cause: format!("provider {account} answered 2xx with a failure in it"),
+        });
+    }
+    let fields = Fields::of(first);
+    let provider_id = fields.first(&["id"]).map(str::to_owned);
+    let session = fields.first(&["messagesession-id"]).map_or(session, SessionId::new);
+    Ok(Sent { provider_id, session })
+}
+
+fn holds_failure(body: &Value) -> bool {
+    let Some(object) = body.as_object() else { return false };
+    let is = |key: &str, words: &[&str]| {
+        object.get(key).and_then(scalar).is_some_and(|value| words.contains(&value.to_lowercase().as_str()))
+    };
+    let told = |key: &str| object.get(key).is_some_and(|value| !value.is_null() && value != false && value != "");
+    told("error")
+        || told("errorMessage")
+        || is("status", &["failed", "error"])
+        || is("ok", &["false"])
+        || is("success", &["false"])
+}
+
+fn refused(account: &NeighbourName, answer: &Answer, body: &Value, now: Timestamp) -> SendError {
+    let status = answer.status.as_u16();
+    let cause = format!("provider {account} answered {}", answer.status);
+    let later = |after| SendError::Later { after, cause: cause.clone() };
+    let never = |code, reason: &str| SendError::Never { code, reason: reason.to_owned(), cause: cause.clone() };
+    match status {
+        401 => {
+            SendError::AccountFault { cause: format!("{cause}: its key is refused; check auth of provider {account}") }
+        }
+        403 if body.is_object() => {
+            let told = "check the key's scope, models and address list";
+            SendError::AccountFault { cause: format!("{cause}: its key may not do this; {told}") }
+        }
+        403 => SendError::Later {
+            after: Some(EDGE_PAUSE),
+            cause: format!("{cause} from its edge (no JSON): a firewall blocks us"),
+        },
+        400 => bad_request(body, &cause),
+        404 => never(ReasonCode::General, "The provider does not know the sender's user or domain."),
+        413 => never(ReasonCode::Unsupported, "The message is too large for the provider."),
+        429 => later(Some(answer.retry_after(now).unwrap_or(THROTTLE_PAUSE))),
+        503 => later(answer.retry_after(now)),
+        500 | 502 | 504 => SendError::Unknown { cause },
+        300..=399 => {
+            SendError::AccountFault { cause: format!("{cause}, a redirect; check base_url of provider {account}") }
+        }
+        501..=599 => SendError::Unknown { cause },
+        _ => never(ReasonCode::General, "The provider refused the message."),
+    }
+}
+
+/// The one refusal whose words say whose fault it is; they are looked at, never passed on, for they may quote a number.
+fn bad_request(body: &Value, cause: &str) -> SendError {
+    let words = body.get("message").and_then(scalar).unwrap_or_default().to_lowercase();
+    let says = |parts: &[&str]| parts.iter().any(|part| words.contains(part));
+    let (code, reason) = if says(&["from-number", "from_num", "from number"]) {
+        (ReasonCode::NotAllowed, "The provider does not let this channel send from its number.")
+    } else if says(&["destination", "recipient", "to-number", "phone number"]) {
+        (ReasonCode::InvalidDestination, "The provider says that the recipient's number is not valid.")
+    } else {
+        (ReasonCode::General, "The provider refused the message.")
+    };
+    SendError::Never { code, reason: reason.to_owned(), cause: cause.to_owned() }
+}

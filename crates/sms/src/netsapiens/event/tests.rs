@@ -1,0 +1,89 @@
+use std::fs;
+use std::path::Path;
+
+use jiff::tz::TimeZone;
+use model::NeighbourName;
+use proptest::prelude::*;
+use secrecy::SecretString;
+
+use super::*;
+
+fn account() -> Config {
+    Config {
+        name: NeighbourName::new("crexendo"),
+        base_url: "https://core1.example.com/ns-api/v2".to_owned(),
+        domain: "example.com".to_owned(),
+        api_key: SecretString::from("key"),
+        webhook_secrets: vec![SecretString::from("hook")],
+        time_zone: TimeZone::UTC,
+        own_numbers: vec!["13125550100".to_owned()],
+    }
+}
+
+/// A line a text or a drop: what a reader of the fixtures compares.
+fn shown(events: &ReadEvents) -> String {
+    let text = |text: &ConsumerText| {
+        let id = if text.provider_id.len() == 64 { "(hash)" } else { &text.provider_id };
+        let session = text.session.as_ref().map_or("-", SessionId::as_str);
+        let at = text.arrival.sent_at.map_or_else(|| "-".to_owned(), |at| at.to_string());
+        let user = text.user.as_deref().unwrap_or("-");
+        let (from, said) = (text.from.expose(), text.text.expose());
+        format!(
+            "{:?} {id} from {from} to {} user {user} session {session} at {at}: {said:?}\n",
+            text.arrival.path, text.to_number
+        )
+    };
+    let texts: String = events.texts.iter().map(text).collect();
+    let dropped: String = events.dropped.iter().map(|cause| format!("dropped {cause}\n")).collect();
+    texts + &dropped
+}
+
+/// Adding a case is adding a file and what is expected of it.
+#[test]
+fn every_fixture_reads_as_expected() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/netsapiens");
+    let mut cases = 0;
+    for entry in fs::read_dir(&folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "json") {
+            let expected = fs::read_to_string(path.with_extension("expected")).unwrap();
+            let read = read(&fs::read(&path).unwrap(), &account()).unwrap();
+            assert_eq!(shown(&read), expected, "{}", path.display());
+            cases += 1;
+        }
+    }
+    assert!(cases >= 15, "the fixtures were found");
+}
+
+#[test]
+fn twins_have_one_fingerprint() {
+    let message = r#"{"object":"message","direction":"orig","type":"sms","from_num":"13125550142","dialed":"13125550100",
+        "text":"007","session_id":"s","id":"1","timestamp":"2026-11-20 18:03:11"}"#;
+    let session = r#"{"object":"messagesession","remote":13125550142,"smsani":13125550100,"last_sender":13125550142,
+        "last_mesg":7,"last_mesg_type":"sms","session_id":"s","last_status":"unread","last_timestamp":"2026-11-20 18:03:12"}"#;
+    let arrival = |body: &str| read(body.as_bytes(), &account()).unwrap().texts.remove(0).arrival;
+    assert_eq!(arrival(message).fingerprint, arrival(session).fingerprint);
+    assert_ne!(arrival(message).path, arrival(session).path);
+}
+
+#[test]
+fn what_is_no_json_is_unreadable_and_nesting_is_bounded() {
+    assert!(read(b"<xml/>", &account()).is_err());
+    assert!(read(b"", &account()).is_err());
+    assert!(read("[".repeat(100_000).as_bytes(), &account()).is_err());
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_make_the_reader_panic(body in proptest::collection::vec(any::<u8>(), 0..400)) {
+        let _read = read(&body, &account());
+    }
+
+    #[test]
+    fn any_text_that_is_there_reaches_the_agent(text in "[^\\p{Cc}]{1,60}") {
+        let body = serde_json::json!([{ "object": "message", "direction": "orig", "type": "sms", "id": "1", "text": text,
+            "from_num": "13125550142", "dialed": "13125550100" }]);
+        let events = read(body.to_string().as_bytes(), &account()).unwrap();
+        prop_assert_eq!(events.texts[0].text.expose(), &text);
+    }
+}

@@ -1,0 +1,49 @@
+//! Finds an attempt among the rows of its session (section 3.3).
+
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
+
+use super::fields::{Fields, coerced, same_number};
+use super::time;
+use crate::{Look, SendRequest};
+
+/// A row keeps the sender's User-Agent, cut at 64 characters.
+const AGENT_LIMIT: usize = 64;
+const PRODUCT: &str = concat!("causeway/", env!("CARGO_PKG_VERSION"));
+/// How far the platform's clock may be behind ours.
+const SKEW: SignedDuration = SignedDuration::from_secs(30);
+
+/// The User-Agent that names an attempt.
+pub(super) fn user_agent(attempt: &str) -> String {
+    let mut agent = format!("{PRODUCT} {attempt}");
+    agent.truncate(AGENT_LIMIT);
+    agent.trim_end().to_owned()
+}
+
+/// Whether a User-Agent is one of ours.
+pub(super) fn is_ours(agent: &str) -> bool {
+    agent.starts_with("causeway/")
+}
+
+/// The attempt's own row, by the name it gave itself; otherwise an equal text of ours that is new enough and carries no
+/// name, from a server that does not keep it.
+pub(super) fn find(rows: &[Value], request: &SendRequest, began: Timestamp, zone: &TimeZone) -> Look {
+    let ours: Vec<Fields> = rows.iter().map(Fields::of).filter(|row| is_sent(row, request)).collect();
+    let named = |row: &&Fields| row.first(AGENT) == Some(user_agent(&request.attempt).as_str());
+    let alike = |row: &&Fields| {
+        let nameless = row.first(AGENT).is_none_or(|agent| !is_ours(agent));
+        let at = row.first(&["timestamp"]).and_then(|text| time::parse(text, zone));
+        let new = at.is_some_and(|at| at >= began.saturating_sub(SKEW).unwrap_or(Timestamp::MIN));
+        nameless && new && coerced(row.first(&["text"]).unwrap_or_default()) == coerced(request.text.expose())
+    };
+    let found = ours.iter().find(named).or_else(|| ours.iter().find(alike));
+    found.map_or(Look::NotThere, |row| Look::Found { provider_id: row.first(&["id"]).map(str::to_owned) })
+}
+
+const AGENT: &[&str] = &["from-user-agent", "user-agent"];
+
+fn is_sent(row: &Fields, request: &SendRequest) -> bool {
+    let from_us = row.first(&["from-number", "from-num"]).is_some_and(|number| same_number(number, &request.from));
+    row.first(&["direction"]) == Some("term") || from_us
+}
