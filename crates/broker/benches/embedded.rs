@@ -89,7 +89,7 @@ async fn open(folder: &Path) -> anyhow::Result<Broker> {
         providers: vec![NeighbourName::new("carrier")],
     };
     let config = Config::Embedded(EmbeddedConfig { path: folder.to_owned() });
-    Ok(Broker::open(config, topology, Clock::system(), Shutdown::new()).await?)
+    Ok(Broker::open(config, topology, Clock::system()).await?)
 }
 
 /// Publishers that each wait for their answer before they go on, for the length of a run.

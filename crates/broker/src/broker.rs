@@ -1,7 +1,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::{Family, Queued};
+use bytes::Bytes;
+use model::{Family, MessageId, Queued, TraceId};
 use runtime::{Clock, Shutdown};
 use tokio::sync::watch;
 
@@ -33,15 +34,13 @@ impl Broker {
     ///
     /// # Errors
     /// The embedded store cannot be opened (its path, or another process has it), or the configuration cannot work.
-    pub async fn open(config: Config, topology: Topology, clock: Clock, shutdown: Shutdown) -> Result<Self, OpenError> {
+    pub async fn open(config: Config, topology: Topology, clock: Clock) -> Result<Self, OpenError> {
         if topology.partitions == 0 {
             return Err(OpenError::Config("broker.partitions must be at least 1".to_owned()));
         }
         let known = Arc::new(topology.clone());
         let inner = match config {
-            Config::RabbitMq(config) => {
-                Inner::RabbitMq(rabbitmq::Connection::open(&config, topology, clock.clone(), shutdown).await?)
-            }
+            Config::RabbitMq(config) => Inner::RabbitMq(rabbitmq::Connection::open(&config, topology).await?),
             Config::Embedded(config) => Inner::Embedded(embedded::Store::open(&config, topology, clock.clone()).await?),
         };
         Ok(Self { inner, topology: known, clock })
@@ -58,6 +57,24 @@ impl Broker {
             partition: message.conversation().partition(self.topology.partitions),
         };
         self.publish_envelope(&queue, Envelope::of(message)).await
+    }
+
+    /// Keeps bytes nobody can read where a person can look at them: they stand in a work queue under a type of their own, and
+    /// its consumer dead-letters them as `unreadable`.
+    ///
+    /// # Errors
+    /// [`PublishError`]: it is not certain that they are stored.
+    pub async fn quarantine(&self, queue: &QueueName, body: &[u8], trace: TraceId) -> Result<(), PublishError> {
+        let now = self.clock.now();
+        let envelope = Envelope {
+            id: MessageId::derive("bytes", &[&String::from_utf8_lossy(body), &now.to_string()]),
+            kind: "Unreadable".to_owned(),
+            conversation: "unreadable".to_owned(),
+            trace,
+            received_at: now,
+            body: Bytes::copy_from_slice(body),
+        };
+        self.publish_envelope(queue, envelope).await
     }
 
     pub(crate) async fn publish_envelope(&self, queue: &QueueName, envelope: Envelope) -> Result<(), PublishError> {

@@ -1,4 +1,5 @@
 use bytes::Bytes;
+use futures_util::future::try_join_all;
 use jiff::Timestamp;
 
 use crate::{Envelope, QueueName, embedded, rabbitmq};
@@ -58,11 +59,13 @@ impl Source {
         }
     }
 
-    /// Done with: removes it from the queue.
-    pub(crate) async fn ack(&self, tag: Tag) -> Result<(), Lost> {
+    /// Done with: removes them from the queue. As many as there are at once, because RabbitMQ takes a row of them for one.
+    pub(crate) async fn ack(&self, tags: &[Tag]) -> Result<(), Lost> {
         match self {
-            Self::RabbitMq(subscription) => subscription.ack(tag).await,
-            Self::Embedded(subscription) => subscription.ack(tag).await,
+            Self::RabbitMq(subscription) => subscription.ack(tags).await,
+            Self::Embedded(subscription) => {
+                try_join_all(tags.iter().map(|tag| subscription.ack(*tag))).await.map(|_| ())
+            }
         }
     }
 

@@ -1,7 +1,7 @@
 //! The embedded broker under `kill -9`: what was confirmed is there, once, in order. The child is this test binary,
 //! started again for the one test that is ignored otherwise.
 
-#![expect(clippy::print_stdout, reason = "the child tells its parent what was confirmed")]
+#![expect(clippy::unwrap_used, reason = "a test fails where it panics, in its helpers as well")]
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Write};
@@ -42,7 +42,7 @@ fn message(publisher: u32, number: u64) -> InboundMessage {
 async fn open(folder: &Path) -> Result<Broker, OpenError> {
     let topology = Topology { partitions: 3, genesys: vec![NeighbourName::new("main")], providers: vec![] };
     let config = Config::Embedded(EmbeddedConfig { path: folder.to_owned() });
-    Broker::open(config, topology, Clock::system(), Shutdown::new()).await
+    Broker::open(config, topology, Clock::system()).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -155,6 +155,7 @@ impl Room {
             }
             // The attempt stays open: the next turn finds it interrupted, and looks before it does anything.
             Err(SendError::Unknown { cause }) => {
+                self.deps.ledger.lapse(&walk.effect, &attempt, &cause).await.map_err(ledger_down)?;
                 let after = walk.account.reconcile_at.first().copied();
                 Err(verdict::unavailable(walk, after, anyhow!("outcome unknown: {cause}")))
             }

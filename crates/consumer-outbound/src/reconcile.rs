@@ -27,7 +27,11 @@ impl Room {
         let at = &walk.account.reconcile_at;
         let first = wait(now, until).max(at.first().and_then(|first| wait(now, later(began, *first))));
         if let Some(first) = first {
-            return Err(verdict::unavailable(walk, Some(first), anyhow!("an attempt was interrupted; looking for it later")));
+            return Err(verdict::unavailable(
+                walk,
+                Some(first),
+                anyhow!("an attempt was interrupted; looking for it later"),
+            ));
         }
         let looked = SendRequest { attempt: attempt.0.clone(), ..request.clone() };
         match walk.account.provider.look(&looked, began).await {
@@ -38,9 +42,11 @@ impl Room {
             Ok(Look::NotThere) => {
                 self.note(walk, "the provider does not have it").await?;
                 match at.iter().find_map(|due| wait(now, later(began, *due))) {
-                    Some(next) => {
-                        Err(verdict::unavailable(walk, Some(next), anyhow!("an attempt was interrupted; looking again")))
-                    }
+                    Some(next) => Err(verdict::unavailable(
+                        walk,
+                        Some(next),
+                        anyhow!("an attempt was interrupted; looking again"),
+                    )),
                     None => self.try_again(walk, request, &attempt).await,
                 }
             }
@@ -50,7 +56,11 @@ impl Room {
                     return self.try_again(walk, request, &attempt).await;
                 }
                 let after = at.last().copied();
-                Err(verdict::unavailable(walk, after, anyhow!("{error}").context("an attempt was interrupted and cannot be looked for")))
+                Err(verdict::unavailable(
+                    walk,
+                    after,
+                    anyhow!("{error}").context("an attempt was interrupted and cannot be looked for"),
+                ))
             }
         }
     }

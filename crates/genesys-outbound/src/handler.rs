@@ -83,7 +83,9 @@ impl Handle<InboundMessage> for Room {
 
 impl Room {
     async fn same_as(&self, effect: &Effect, other: model::MessageId) -> Result<Done, Failure> {
-        if let Begin::First(attempt) = self.deps.ledger.begin(effect.clone(), CALL_TIMEOUT).await.map_err(ledger_down)? {
+        if let Begin::First(attempt) =
+            self.deps.ledger.begin(effect.clone(), CALL_TIMEOUT).await.map_err(ledger_down)?
+        {
             self.deps.ledger.finish(effect, &attempt, Outcome::SameAs(other)).await.map_err(ledger_down)?;
         }
         Ok(Done::Duplicate)
@@ -138,9 +140,7 @@ impl Room {
         ledger.release(effect, attempt, &refusal.to_string()).await.map_err(ledger_down)?;
         Ok(match refusal {
             Refusal::Later { after, message_at_fault: true, .. } => Failure::Retry { after, cause },
-            Refusal::Later { after, .. } => {
-                Failure::Unavailable { target: channel.genesys.to_string(), after, cause }
-            }
+            Refusal::Later { after, .. } => Failure::Unavailable { target: channel.genesys.to_string(), after, cause },
             Refusal::ChannelFault { .. } | Refusal::Never { .. } => {
                 channel.fault.raise(refusal.to_string());
                 Failure::Unavailable { target: effect.channel.to_string(), after: Some(CHANNEL_PROBE), cause }

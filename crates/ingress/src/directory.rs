@@ -49,6 +49,15 @@ impl Directory {
         self.providers.get(name)
     }
 
+    /// A tenant that has channels at a provider: where what cannot be read is kept.
+    pub(crate) fn tenant_of(&self, provider: &NeighbourName) -> Option<NeighbourName> {
+        self.channels
+            .values()
+            .filter(|channel| channel.provider == *provider)
+            .map(|channel| channel.genesys.clone())
+            .min()
+    }
+
     pub(crate) fn channel(&self, provider: &NeighbourName, number: &str) -> Option<&Channel> {
         self.channels.get(&(provider.clone(), comparable(number)))
     }

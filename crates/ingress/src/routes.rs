@@ -6,9 +6,9 @@ use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
-use broker::{Broker, PublishError};
+use broker::{Broker, PublishError, QueueName};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
-use model::{InboundMessage, MessageId, NeighbourName, TraceId};
+use model::{Family, InboundMessage, MessageId, NeighbourName, TraceId};
 use runtime::Clock;
 use runtime::http_server::{http_error, read_body};
 use sms::ConsumerText;
@@ -79,23 +79,37 @@ async fn event(
     accepted()
 }
 
+/// Providers send no trace id, so a message's walk begins here.
+fn new_trace() -> TraceId {
+    TraceId::new(uuid::Uuid::new_v4().to_string())
+}
+
 fn accepted() -> Response {
     ([(header::CONTENT_TYPE, "application/json")], r#"{"ok":true}"#).into_response()
 }
 
 fn not_stored() -> Response {
-    let mut response =
-        http_error(StatusCode::SERVICE_UNAVAILABLE, "not stored", "the event could not be stored durably; post it again");
+    let mut response = http_error(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "not stored",
+        "the event could not be stored durably; post it again",
+    );
     response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
     response
 }
 
 fn count_dropped(provider: &NeighbourName, cause: &'static str) {
-    metrics::counter!("causeway_events_dropped_total", "provider" => provider.to_string(), "cause" => cause).increment(1);
+    metrics::counter!("causeway_events_dropped_total", "provider" => provider.to_string(), "cause" => cause)
+        .increment(1);
 }
 
 impl Room {
-    async fn accept(&self, provider: &NeighbourName, channel: &Channel, text: &ConsumerText) -> Result<(), PublishError> {
+    async fn accept(
+        &self,
+        provider: &NeighbourName,
+        channel: &Channel,
+        text: &ConsumerText,
+    ) -> Result<(), PublishError> {
         let received_at = self.clock.now();
         let message = InboundMessage {
             id: MessageId::derive("in", &[provider.as_str(), &text.provider_id]),
@@ -105,7 +119,7 @@ impl Room {
             text: text.text.clone(),
             session: text.session.clone(),
             arrival: text.arrival.clone(),
-            trace: TraceId::new(uuid::Uuid::new_v4().to_string()),
+            trace: new_trace(),
             received_at,
         };
         self.broker.publish(&message).await?;
@@ -118,7 +132,9 @@ impl Room {
     /// Anything but a 2xx would only disable the subscription, so an unreadable event is kept for a person instead.
     async fn quarantine(&self, provider: &NeighbourName, body: &[u8], detail: &str) -> Response {
         count_dropped(provider, "unreadable");
-        match self.broker.quarantine(model::Family::Inbound, body, &format!("event of {provider}: {detail}")).await {
+        let Some(genesys) = self.directory.borrow().tenant_of(provider) else { return accepted() };
+        let queue = QueueName::Work { family: Family::Inbound, neighbour: genesys, partition: 0 };
+        match self.broker.quarantine(&queue, body, new_trace()).await {
             Ok(()) => {
                 tracing::warn!(%provider, detail, "an event could not be read; it is in the dead letters");
                 accepted()

@@ -9,6 +9,7 @@ use tokio::task::JoinSet;
 
 const EACH: Duration = Duration::from_secs(3);
 
+#[expect(clippy::print_stdout, reason = "a benchmark tells its figures")]
 fn main() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
     for lanes in [1, 16, 128] {

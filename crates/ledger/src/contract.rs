@@ -1,4 +1,6 @@
-//! What every ledger must do; each store's tests call every function with a fresh ledger.
+//! What every ledger must do; each store's tests make a test of every function with [`crate::contract_suite`].
+
+#![expect(clippy::unwrap_used, reason = "this is a test suite, and a failure is a panic")]
 
 use std::time::Duration;
 
@@ -9,7 +11,7 @@ use model::{
 };
 use runtime::ManualClock;
 
-use crate::{ArrivalVerdict, Begin, Effect, Ledger, Outcome, ReceiptVerdict, What};
+use crate::{ArrivalVerdict, Begin, Effect, Entry, Ledger, Outcome, ReceiptVerdict, What};
 
 /// A fresh ledger, and the hand of its clock.
 pub struct Fresh {
@@ -17,6 +19,26 @@ pub struct Fresh {
     pub ledger: Ledger,
     /// The hand.
     pub clock: ManualClock,
+}
+
+/// One test for each function of the contract. `$fresh` makes a [`Fresh`] and what must outlive it.
+#[macro_export]
+macro_rules! contract_suite {
+    ($fresh:path) => {
+        $crate::contract_suite!($fresh:
+            an_effect_is_made_once, an_open_attempt_is_interrupted, attempts_are_released_or_lapse,
+            only_attempts_without_a_verdict_count, an_interruption_is_told_once, one_of_many_is_first,
+            arrivals_match_one_to_one, receipts_move_forward, receipts_by_table, a_late_word_moves_nothing_back,
+            sessions_are_remembered, sessions_in_use_are_kept, timelines_are_found,
+            what_was_never_begun_is_found_as_well, finished_business_is_forgotten);
+    };
+    ($fresh:path: $($name:ident),* $(,)?) => {$(
+        #[tokio::test]
+        async fn $name() {
+            let (fresh, _keep) = $fresh().await;
+            $crate::contract::$name(fresh).await;
+        }
+    )*};
 }
 
 const CALL: Duration = Duration::from_secs(15);
@@ -92,6 +114,50 @@ pub async fn attempts_are_released_or_lapse(fresh: Fresh) {
     assert_eq!(until, began, "the clock stands still, and the deadline is now");
     ledger.release(&one, &crate::AttemptId("another".to_owned()), "not ours").await.unwrap();
     assert!(matches!(ledger.begin(one, CALL).await.unwrap(), Begin::Interrupted { .. }));
+}
+
+async fn begun(ledger: &Ledger, effect: &Effect) -> (crate::AttemptId, u32) {
+    match ledger.begin(effect.clone(), CALL).await.unwrap() {
+        Begin::Interrupted { attempt, begun, .. } => (attempt, begun),
+        other => panic!("expected an interrupted attempt, found {other:?}"),
+    }
+}
+
+/// What tells a poisonous message: attempts that ended in no verdict and no release, and no others.
+pub async fn only_attempts_without_a_verdict_count(fresh: Fresh) {
+    let (ledger, clock, one) = (fresh.ledger, fresh.clock, effect("1"));
+    first(ledger.begin(one.clone(), CALL).await.unwrap());
+    for crashes in 1..=3 {
+        let (attempt, counted) = begun(&ledger, &one).await;
+        assert_eq!(counted, crashes);
+        assert_eq!(ledger.retake(&one, &attempt, CALL).await.unwrap(), None, "its owner may still be calling");
+        clock.advance(SignedDuration::from_secs(20));
+        ledger.retake(&one, &attempt, CALL).await.unwrap().expect("nobody else took it");
+    }
+    let (attempt, counted) = begun(&ledger, &one).await;
+    assert_eq!(counted, 4);
+    for _ in 0..2 {
+        ledger.lapse(&one, &attempt, "timed out").await.unwrap();
+        assert_eq!(begun(&ledger, &one).await.1, 3, "one that lapsed came to a verdict, and counts out once");
+    }
+    let next = ledger.retake(&one, &attempt, CALL).await.unwrap().expect("its deadline is over");
+    assert_eq!(begun(&ledger, &one).await, (next.clone(), 4));
+    ledger.release(&one, &next, "handed back").await.unwrap();
+    first(ledger.begin(one.clone(), CALL).await.unwrap());
+    assert_eq!(begun(&ledger, &one).await.1, 4, "a release does not wash the crashes away, and is none");
+}
+
+/// However often an interrupted attempt is looked at, its timeline says so once.
+pub async fn an_interruption_is_told_once(fresh: Fresh) {
+    let (ledger, one) = (fresh.ledger, effect("1"));
+    first(ledger.begin(one.clone(), CALL).await.unwrap());
+    begun(&ledger, &one).await;
+    fresh.clock.advance(SignedDuration::from_secs(20));
+    for _ in 0..3 {
+        begun(&ledger, &one).await;
+    }
+    let told: Vec<What> = ledger.timeline("1").await.unwrap().iter().map(|line| line.what).collect();
+    assert_eq!(told, [What::Received, What::Began, What::Interrupted]);
 }
 
 /// Of many that begin one effect at once, one is first.
@@ -178,6 +244,49 @@ pub async fn receipts_move_forward(fresh: Fresh) {
     assert_eq!(ask(ReceiptStatus::Delivered).await, ReceiptVerdict::Outdated);
 }
 
+/// Every state against every other: what Genesys is told, once the state before it was told.
+pub async fn receipts_by_table(fresh: Fresh) {
+    use ReceiptVerdict::{Emit, Outdated, Repeat};
+    let states =
+        || [ReceiptStatus::Delivered, ReceiptStatus::failed(ReasonCode::General, "no"), ReceiptStatus::Removed];
+    let table: [(&[usize], [ReceiptVerdict; 3]); 4] = [
+        (&[], [Emit, Emit, Outdated]),
+        (&[0], [Repeat, Outdated, Emit]),
+        (&[1], [Outdated, Repeat, Outdated]),
+        (&[0, 2], [Outdated, Outdated, Repeat]),
+    ];
+    for (row, (before, verdicts)) in table.into_iter().enumerate() {
+        for (column, (next, expected)) in states().into_iter().zip(verdicts).enumerate() {
+            let id = format!("{row}-{column}");
+            for told in before {
+                let told = receipt(&id, states()[*told].clone());
+                assert_eq!(fresh.ledger.receipt(&told).await.unwrap(), Emit);
+                fresh.ledger.receipt_emitted(&told).await.unwrap();
+            }
+            assert_eq!(
+                fresh.ledger.receipt(&receipt(&id, next.clone())).await.unwrap(),
+                expected,
+                "{before:?} {next:?}"
+            );
+        }
+    }
+}
+
+/// The success of an emission that comes late, or twice, moves no state back and is told once.
+pub async fn a_late_word_moves_nothing_back(fresh: Fresh) {
+    let ledger = fresh.ledger;
+    let (delivered, removed) = (receipt("1", ReceiptStatus::Delivered), receipt("1", ReceiptStatus::Removed));
+    for one in [&delivered, &removed] {
+        assert_eq!(ledger.receipt(one).await.unwrap(), ReceiptVerdict::Emit);
+    }
+    ledger.receipt_emitted(&removed).await.unwrap();
+    ledger.receipt_emitted(&delivered).await.unwrap();
+    assert_eq!(ledger.receipt(&removed).await.unwrap(), ReceiptVerdict::Repeat);
+    let lines = ledger.timeline("1").await.unwrap().len();
+    ledger.receipt_emitted(&removed).await.unwrap();
+    assert_eq!(ledger.timeline("1").await.unwrap().len(), lines);
+}
+
 /// The last session of a conversation is the one a reply belongs in.
 pub async fn sessions_are_remembered(fresh: Fresh) {
     let (ledger, channel) = (fresh.ledger, ChannelName::new("sales"));
@@ -188,6 +297,44 @@ pub async fn sessions_are_remembered(fresh: Fresh) {
         assert_eq!(find().await, Some(SessionId::new(session)));
     }
     assert_eq!(ledger.session(&ChannelName::new("other"), &consumer()).await.unwrap(), None);
+}
+
+/// A conversation that goes on keeps its session, however old that is; one that rests for long does not.
+pub async fn sessions_in_use_are_kept(fresh: Fresh) {
+    let (ledger, channel) = (fresh.ledger, ChannelName::new("sales"));
+    let find = async || ledger.session(&channel, &consumer()).await.unwrap();
+    ledger.remember_session(&channel, &consumer(), &SessionId::new("one")).await.unwrap();
+    for month in 0..20 {
+        fresh.clock.advance(SignedDuration::from_hours(24 * 29));
+        first(ledger.begin(effect(&format!("{month}")), CALL).await.unwrap());
+        assert_eq!(find().await, Some(SessionId::new("one")));
+    }
+    fresh.clock.advance(SignedDuration::from_hours(24 * 32));
+    first(ledger.begin(effect("tidies"), CALL).await.unwrap());
+    first(ledger.begin(effect("waits for the tidying"), CALL).await.unwrap());
+    assert_eq!(find().await, None);
+}
+
+/// A dead letter and a receipt of what was never begun stand in a timeline that every id finds.
+pub async fn what_was_never_begun_is_found_as_well(fresh: Fresh) {
+    let (ledger, one) = (fresh.ledger, effect("1"));
+    let entry = Entry { effect: one.clone(), what: What::Dead, detail: "expired".to_owned() };
+    ledger.note(entry).await.unwrap();
+    let early = receipt("2", ReceiptStatus::Delivered);
+    ledger.receipt(&early).await.unwrap();
+    ledger.receipt_emitted(&early).await.unwrap();
+    let told = async |query: &str| -> Vec<What> {
+        ledger.timeline(query).await.unwrap().iter().map(|line| line.what).collect()
+    };
+    for query in ["1", "genesys-1", "trace-1"] {
+        assert_eq!(told(query).await, [What::Received, What::Dead], "{query}");
+    }
+    for query in ["2", "genesys-2", "trace-2"] {
+        assert_eq!(told(query).await, [What::Receipt], "{query}");
+    }
+    assert_eq!(told("+1 312 555 0142").await, [What::Received, What::Dead, What::Receipt]);
+    first(ledger.begin(one, CALL).await.unwrap());
+    assert_eq!(told("1").await, [What::Received, What::Dead, What::Began], "a replay is received once");
 }
 
 /// A timeline is found by every id of its message, and by the consumer's number as people write it.
@@ -216,6 +363,8 @@ pub async fn finished_business_is_forgotten(fresh: Fresh) {
     first(ledger.begin(two.clone(), CALL).await.unwrap());
     fresh.clock.advance(SignedDuration::from_hours(24 * 31));
     ledger.check().await.unwrap();
+    // Any write waits for the tidying that stands before it.
+    ledger.remember_session(&one.channel, &one.consumer, &SessionId::new("one")).await.unwrap();
     assert!(ledger.timeline("genesys-1").await.unwrap().is_empty());
     first(ledger.begin(one, CALL).await.unwrap());
     assert!(matches!(ledger.begin(two, CALL).await.unwrap(), Begin::Interrupted { .. }));

@@ -39,6 +39,12 @@ enum Inner {
 
 /// What is added to a call's own time-out for its deadline: the way to the ledger and back, twice.
 const MARGIN: Duration = Duration::from_secs(5);
+/// How long readiness waits for an answer.
+const CHECK_WITHIN: Duration = Duration::from_secs(2);
+
+const fn lease(call_timeout: Duration) -> Duration {
+    call_timeout.saturating_add(MARGIN)
+}
 
 impl Ledger {
     /// Opens the ledger and brings its schema up to date.
@@ -61,7 +67,7 @@ impl Ledger {
     /// # Errors
     /// The ledger does not answer.
     pub async fn begin(&self, effect: Effect, call_timeout: Duration) -> Result<Begin, LedgerError> {
-        self.store().run(move |book| effects::begin(book, &effect, call_timeout + MARGIN)).await
+        self.store().run(move |book| effects::begin(book, &effect, lease(call_timeout))).await
     }
 
     /// The record after an effect. The first outcome stays.
@@ -91,7 +97,8 @@ impl Ledger {
         self.store().run(move |book| effects::lapse(book, &effect, &attempt, &cause)).await
     }
 
-    /// Takes an interrupted attempt as not made, and begins the next one; `None` when somebody else was faster.
+    /// Takes an interrupted attempt as not made, and begins the next one; `None` when somebody else was faster, or its
+    /// deadline is still ahead.
     ///
     /// # Errors
     /// The ledger does not answer.
@@ -102,7 +109,7 @@ impl Ledger {
         call_timeout: Duration,
     ) -> Result<Option<AttemptId>, LedgerError> {
         let (effect, interrupted) = (effect.clone(), interrupted.clone());
-        self.store().run(move |book| effects::retake(book, &effect, &interrupted, call_timeout + MARGIN)).await
+        self.store().run(move |book| effects::retake(book, &effect, &interrupted, lease(call_timeout))).await
     }
 
     /// Claims an arrival: new, or the same message seen by another path.
@@ -174,7 +181,7 @@ impl Ledger {
     /// The ledger does not answer.
     pub async fn timeline(&self, query: &str) -> Result<Vec<Line>, LedgerError> {
         let query = query.trim().to_owned();
-        self.store().run(move |book| timeline::find(book, &query)).await
+        self.store().look(move |book| timeline::find(book, &query)).await
     }
 
     /// The newest lines of all timelines, oldest first.
@@ -182,15 +189,19 @@ impl Ledger {
     /// # Errors
     /// The ledger does not answer.
     pub async fn recent(&self, limit: u32) -> Result<Vec<Line>, LedgerError> {
-        self.store().run(move |book| timeline::recent(book, limit)).await
+        self.store().look(move |book| timeline::recent(book, limit)).await
     }
 
-    /// Whether the ledger answers, for readiness.
+    /// Whether the ledger answers, for readiness; the ledger's time. It waits for no writer.
     ///
     /// # Errors
-    /// It does not.
+    /// It does not, or not soon.
     pub async fn check(&self) -> Result<Timestamp, LedgerError> {
-        self.store().run(|book| Ok(book.now)).await
+        // A house where nothing is written forgets as well.
+        self.store().tidy();
+        let look = self.store().look(timeline::look);
+        let late = |_| LedgerError::Unavailable(format!("no answer within {} s", CHECK_WITHIN.as_secs()));
+        tokio::time::timeout(CHECK_WITHIN, look).await.map_err(late)?
     }
 
     /// Writes what is in hand and closes the file, once every clone is gone or closed.

@@ -38,6 +38,8 @@ impl State {
 /// What to do with a receipt, given the last one recorded and whether Genesys has it.
 pub(crate) fn verdict(last: Option<(State, bool)>, next: State) -> ReceiptVerdict {
     match last {
+        // What was never said to have arrived cannot be taken back.
+        None if next == State::Removed => ReceiptVerdict::Outdated,
         None => ReceiptVerdict::Emit,
         Some((state, true)) if state == next => ReceiptVerdict::Repeat,
         Some((state, false)) if state == next => ReceiptVerdict::Emit,

@@ -114,7 +114,8 @@ fn count(receipt: &Receipt) {
     };
     let channel = receipt.channel.to_string();
     let status = receipt.status.word();
-    metrics::counter!("causeway_receipts_total", "channel" => channel, "status" => status, "reason" => reason).increment(1);
+    metrics::counter!("causeway_receipts_total", "channel" => channel, "status" => status, "reason" => reason)
+        .increment(1);
 }
 
 fn effect(receipt: &Receipt) -> Effect {

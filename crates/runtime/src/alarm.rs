@@ -67,16 +67,14 @@ impl Alarm {
     pub fn raise(&self, detail: impl Into<String>) {
         let detail = detail.into();
         if self.health.set_alarm(self.kind, &self.target, Some(detail.clone())) {
-            self.kind.publish(&self.target, true);
-            tracing::error!(alarm = self.kind.word(), target = self.target, detail, "alarm");
+            tracing::error!(alarm = self.kind.word(), about = self.target, detail, "alarm");
         }
     }
 
     /// Clears it.
     pub fn clear(&self) {
         if self.health.set_alarm(self.kind, &self.target, None) {
-            self.kind.publish(&self.target, false);
-            tracing::info!(alarm = self.kind.word(), target = self.target, "alarm cleared");
+            tracing::info!(alarm = self.kind.word(), about = self.target, "alarm cleared");
         }
     }
 }

@@ -48,3 +48,27 @@ impl ManualClock {
         *self.now.lock().expect("a clock's holder does not panic") += by;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_manual_clock_moves_by_hand_and_for_everybody() {
+        let start: Timestamp = "2026-11-21T10:00:00Z".parse().unwrap();
+        let (clock, hand) = Clock::manual(start);
+        let other = clock.clone();
+        assert_eq!((clock.now(), other.now()), (start, start));
+        hand.advance(SignedDuration::from_mins(5));
+        assert_eq!(
+            (clock.now(), other.now()),
+            (start + SignedDuration::from_mins(5), start + SignedDuration::from_mins(5))
+        );
+    }
+
+    #[test]
+    fn the_machines_clock_goes_on() {
+        let before = Clock::system().now();
+        assert!(Clock::system().now() >= before && before > "2026-01-01T00:00:00Z".parse().unwrap());
+    }
+}

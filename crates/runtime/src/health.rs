@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use serde::Serialize;
@@ -22,10 +22,13 @@ pub struct Health {
     clock: Clock,
 }
 
+/// The role a component belongs to, where it belongs to one, and its name.
+type Key = (Option<String>, String);
+
 #[derive(Debug, Default)]
 struct State {
     draining: bool,
-    components: BTreeMap<(String, String), Line>,
+    components: BTreeMap<Key, Line>,
     alarms: BTreeMap<(AlarmKind, String), Option<Raised>>,
 }
 
@@ -39,7 +42,7 @@ struct Line {
 #[derive(Clone, Debug)]
 pub struct Component {
     health: Health,
-    key: (String, String),
+    key: Key,
 }
 
 /// A snapshot: the body of `/readyz`.
@@ -58,16 +61,15 @@ pub struct Report {
 /// One component of a [`Report`].
 #[derive(Debug, Clone, Serialize)]
 pub struct ComponentReport {
-    /// The role that stands on it.
-    pub role: String,
     /// Its name.
     pub name: String,
+    /// The role that stands on it; none where the whole process does.
+    pub role: Option<String>,
     /// Whether it is well.
     pub ready: bool,
     /// Whether the process is unready without it.
     pub required: bool,
     /// What is wrong.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
 }
 
@@ -85,39 +87,53 @@ pub struct AlarmReport {
 }
 
 impl Health {
-    /// Nothing registered, ready.
+    /// Nothing registered, ready. The clock dates the alarms.
     pub fn new(clock: Clock) -> Self {
         Self { state: Arc::default(), clock }
     }
 
+    /// Registers a component of the whole process, in trouble until it says otherwise.
+    pub fn component(&self, name: &str, need: Need) -> Component {
+        self.register((None, name.to_owned()), need)
+    }
+
     /// Registers a component of a role, in trouble until it says otherwise.
-    pub fn component(&self, role: &str, name: &str, need: Need) -> Component {
-        let key = (role.to_owned(), name.to_owned());
+    pub fn component_of(&self, role: &str, name: &str, need: Need) -> Component {
+        self.register((Some(role.to_owned()), name.to_owned()), need)
+    }
+
+    fn register(&self, key: Key, need: Need) -> Component {
         let line = Line { required: need == Need::Required, trouble: Some("not started yet".to_owned()) };
         let mut state = self.lock();
         state.components.insert(key.clone(), line);
-        state.publish(role);
+        state.publish(key.0.as_deref());
         Component { health: self.clone(), key }
     }
 
     /// The alarm of a kind about a target; asking again gives the same one.
     pub fn alarm(&self, kind: AlarmKind, target: &str) -> Alarm {
-        self.lock().alarms.entry((kind, target.to_owned())).or_default();
-        kind.publish(target, self.lock().alarms[&(kind, target.to_owned())].is_some());
+        let mut state = self.lock();
+        let raised = state.alarms.entry((kind, target.to_owned())).or_default().is_some();
+        kind.publish(target, raised);
         Alarm::new(self.clone(), kind, target)
     }
 
-    /// Drops readiness for good: the process drains.
+    /// Drops readiness for good: the process drains, and so does every role.
     pub fn draining(&self) {
-        self.lock().draining = true;
+        let mut state = self.lock();
+        state.draining = true;
+        let roles: BTreeSet<_> = state.components.keys().map(|(role, _)| role.as_deref()).collect();
+        for role in roles {
+            state.publish(role);
+        }
     }
 
     /// The state now.
     pub fn report(&self) -> Report {
         let state = self.lock();
-        let component = |((role, name), line): (&(String, String), &Line)| ComponentReport {
-            role: role.clone(),
+        let component = |((role, name), line): (&Key, &Line)| ComponentReport {
             name: name.clone(),
+            role: role.clone(),
             ready: line.trouble.is_none(),
             required: line.required,
             detail: line.trouble.clone(),
@@ -135,13 +151,18 @@ impl Health {
         }
     }
 
-    /// Sets an alarm and says whether that changed anything.
+    /// Sets an alarm and says whether that raised or cleared it.
     pub(crate) fn set_alarm(&self, kind: AlarmKind, target: &str, detail: Option<String>) -> bool {
-        let since = self.clock.now();
+        let now = self.clock.now();
         let mut state = self.lock();
         let raised = state.alarms.entry((kind, target.to_owned())).or_default();
         let changed = raised.is_some() != detail.is_some();
-        *raised = detail.map(|detail| Raised { detail, since: raised.as_ref().map_or(since, |raised| raised.since) });
+        let since = raised.as_ref().map_or(now, |raised| raised.since);
+        *raised = detail.map(|detail| Raised { detail, since });
+        if changed {
+            // Published under the lock, so that of two changes at once the gauge shows the later one.
+            kind.publish(target, raised.is_some());
+        }
         changed
     }
 
@@ -151,10 +172,11 @@ impl Health {
 }
 
 impl State {
-    /// `causeway_role_ready{role}`: whether everything the role stands on is well.
-    fn publish(&self, role: &str) {
-        let of_role = |((owner, _), line): (&(String, String), &Line)| owner != role || line.trouble.is_none();
-        let ready = self.components.iter().all(of_role);
+    /// `causeway_role_ready{role}`: whether everything the role stands on is well, required or not.
+    fn publish(&self, role: Option<&str>) {
+        let Some(role) = role else { return };
+        let of_role = |((owner, _), line): (&Key, &Line)| owner.as_deref() != Some(role) || line.trouble.is_none();
+        let ready = !self.draining && self.components.iter().all(of_role);
         metrics::gauge!("causeway_role_ready", "role" => role.to_owned()).set(f64::from(u8::from(ready)));
     }
 }
@@ -165,7 +187,7 @@ impl Component {
         self.set(None);
     }
 
-    /// Something is wrong, in words for the person who must act.
+    /// Something is wrong, in words for the person who must act; nothing private.
     pub fn trouble(&self, detail: impl Into<String>) {
         self.set(Some(detail.into()));
     }
@@ -173,50 +195,19 @@ impl Component {
     fn set(&self, trouble: Option<String>) {
         let mut state = self.health.lock();
         let line = state.components.get_mut(&self.key).expect("a component stays registered");
-        let (was, is) = (line.trouble.is_some(), trouble.is_some());
-        let (role, name) = &self.key;
-        match &trouble {
-            Some(detail) if line.trouble != trouble => tracing::warn!(role, component = name, detail, "a component is in trouble"),
-            None if was => tracing::info!(role, component = name, "a component is well"),
-            _ => {}
+        if line.trouble == trouble {
+            return;
         }
-        line.trouble = trouble;
-        if was != is {
-            state.publish(role);
+        line.trouble.clone_from(&trouble);
+        state.publish(self.key.0.as_deref());
+        drop(state);
+        let (role, name) = &self.key;
+        match trouble {
+            Some(detail) => tracing::warn!(role, component = name, detail, "a component is in trouble"),
+            None => tracing::info!(role, component = name, "a component is well"),
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_required_components_make_the_process_unready() {
-        let health = Health::new(Clock::system());
-        let broker = health.component("ingress", "broker", Need::Required);
-        let ledger = health.component("receipt-emitter", "ledger", Need::Reported);
-        assert!(!health.report().ready);
-        broker.well();
-        ledger.trouble("the disk is full");
-        let report = health.report();
-        assert!(report.ready);
-        assert_eq!(report.components[1].detail.as_deref(), Some("the disk is full"));
-        health.draining();
-        assert!(!health.report().ready);
-    }
-
-    #[test]
-    fn an_alarm_is_one_line_until_it_is_cleared() {
-        let health = Health::new(Clock::system());
-        let alarm = health.alarm(AlarmKind::ChannelFault, "sales");
-        assert!(health.report().alarms.is_empty());
-        alarm.raise("401: check the secret");
-        alarm.raise("401: check the secret");
-        let same = health.alarm(AlarmKind::ChannelFault, "sales");
-        let alarms = health.report().alarms;
-        assert_eq!((alarms.len(), alarms[0].alarm), (1, "channel-fault"));
-        same.clear();
-        assert!(health.report().alarms.is_empty());
-    }
-}
+mod tests;

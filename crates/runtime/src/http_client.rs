@@ -1,7 +1,8 @@
-use std::path::PathBuf;
+use std::fmt;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
+use anyhow::{Context, anyhow, ensure};
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Method, StatusCode, header};
 use jiff::Timestamp;
@@ -9,14 +10,27 @@ use jiff::Timestamp;
 use crate::tls;
 
 /// How the house goes out to the network.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct HttpClientConfig {
     /// Time to a connection. Default 5 s.
     pub connect_timeout: Duration,
     /// Extra certificate authorities, PEM.
     pub ca_files: Vec<PathBuf>,
-    /// Proxy for every call.
+    /// Proxy for every call; those of the environment are not used.
     pub proxy: Option<String>,
+}
+
+impl fmt::Debug for HttpClientConfig {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // A proxy's URL may hold a password.
+        let proxy = self.proxy.as_ref().map(|_| "***");
+        formatter
+            .debug_struct("HttpClientConfig")
+            .field("connect_timeout", &self.connect_timeout)
+            .field("ca_files", &self.ca_files)
+            .field("proxy", &proxy)
+            .finish()
+    }
 }
 
 /// The one way out to the network: times out, follows no redirect, tries once, measures.
@@ -32,7 +46,7 @@ pub struct Call {
     pub method: Method,
     /// Absolute URL. Never logged: paths hold numbers and secrets.
     pub url: String,
-    /// Headers beside those the client sets.
+    /// Headers beside those the client sets; a `User-Agent` here replaces the client's.
     pub headers: HeaderMap,
     /// Body, empty for none.
     pub body: Bytes,
@@ -67,6 +81,8 @@ const ANSWER_LIMIT: usize = 1 << 20;
 /// How long a connection nobody uses is kept: shorter than the keep-alive of common servers and gateways, which close
 /// at 60 s and more, so that a call seldom meets a connection that is just being closed.
 const IDLE: Duration = Duration::from_secs(20);
+/// Connections nobody uses that are kept per host.
+const IDLE_PER_HOST: usize = 64;
 
 impl HttpClient {
     /// Builds the client.
@@ -79,20 +95,23 @@ impl HttpClient {
         let mut builder = reqwest::Client::builder()
             .connect_timeout(config.connect_timeout)
             .pool_idle_timeout(IDLE)
+            .pool_max_idle_per_host(IDLE_PER_HOST)
             .redirect(reqwest::redirect::Policy::none())
+            .retry(reqwest::retry::never())
             .user_agent(concat!("causeway/", env!("CARGO_PKG_VERSION")))
             .tcp_nodelay(true)
             .no_proxy();
         if let Some(proxy) = &config.proxy {
-            builder = builder.proxy(reqwest::Proxy::all(proxy).context("net.proxy is no proxy URL")?);
+            // The cause is left out: it may quote the URL, which may hold a password.
+            let proxy = reqwest::Proxy::all(proxy).map_err(|_| anyhow!("net.proxy is no proxy URL"))?;
+            builder = builder.proxy(proxy);
         }
         let mut authorities = Vec::new();
         for file in &config.ca_files {
-            let pem = std::fs::read(file).with_context(|| format!("net.ca_files: {} cannot be read", file.display()))?;
-            let found = reqwest::Certificate::from_pem_bundle(&pem);
-            authorities.extend(found.with_context(|| format!("net.ca_files: {} holds no certificate", file.display()))?);
+            authorities.extend(read_authorities(file)?);
         }
-        let client = builder.tls_certs_merge(authorities).build().context("the HTTP client cannot be built")?;
+        let told = "the HTTP client cannot be built; it needs the machine's certificate authorities (Debian: ca-certificates), or net.ca_files";
+        let client = builder.tls_certs_merge(authorities).build().context(told)?;
         Ok(Self { client })
     }
 
@@ -115,7 +134,8 @@ impl HttpClient {
     }
 
     async fn exchange(&self, call: Call) -> Result<Answer, CallError> {
-        let request = self.client.request(call.method, &call.url).headers(call.headers).body(call.body).timeout(call.timeout);
+        let request =
+            self.client.request(call.method, &call.url).headers(call.headers).body(call.body).timeout(call.timeout);
         #[expect(clippy::disallowed_methods, reason = "this is the one way out to the network")]
         let mut response = request.send().await.map_err(classify)?;
         let (status, headers) = (response.status(), response.headers().clone());
@@ -129,6 +149,13 @@ impl HttpClient {
         }
         Ok(Answer { status, headers, body: body.freeze() })
     }
+}
+
+fn read_authorities(file: &Path) -> anyhow::Result<Vec<reqwest::Certificate>> {
+    let pem = std::fs::read(file).with_context(|| format!("net.ca_files: {} cannot be read", file.display()))?;
+    let found = reqwest::Certificate::from_pem_bundle(&pem).unwrap_or_default();
+    ensure!(!found.is_empty(), "net.ca_files: {} holds no certificate in PEM", file.display());
+    Ok(found)
 }
 
 /// The URL is left out of every error: its path may hold a number or a secret.

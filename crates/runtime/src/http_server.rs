@@ -1,12 +1,12 @@
 //! Serves a router with limits on everything, and drains it.
 
+mod accept;
 mod body;
 mod connection;
 mod pace;
 mod tls_acceptor;
 mod unix;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::response::{IntoResponse, Response};
@@ -14,24 +14,25 @@ use axum::{Json, Router};
 use http::StatusCode;
 use serde::Serialize;
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
 
 pub use body::{BodyError, read_body};
 pub use tls_acceptor::Tls;
 pub use unix::serve_unix;
 
 use crate::Shutdown;
-use connection::{Ended, Server};
+use accept::Door;
 
 /// The limits of a listener.
 #[derive(Debug, Clone)]
 pub struct Limits {
-    /// Until the headers of a request are complete; also how long a connection may idle before its first one. Default 10 s.
+    /// Until a TLS handshake, and then the headers of a request, are complete; also how long a connection may idle before
+    /// its first request. Default 10 s.
     pub header_read: Duration,
+    /// For a whole body to come in, and for a client that has stopped taking its answer. Default 30 s.
+    pub body_read: Duration,
     /// A connection with no request on it. Default 75 s.
     pub keep_alive: Duration,
-    /// Connections at a time; more wait in the listener's backlog.
+    /// Connections at a time; more wait in the listener's backlog. Default 4096.
     pub connections: usize,
     /// From the soft stage on, how long the listener still accepts. Default 5 s.
     pub lag: Duration,
@@ -41,6 +42,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             header_read: Duration::from_secs(10),
+            body_read: Duration::from_secs(30),
             keep_alive: Duration::from_secs(75),
             connections: 4096,
             lag: Duration::from_secs(5),
@@ -51,7 +53,7 @@ impl Default for Limits {
 /// Serves until the shutdown's soft stage plus `lag`, then answers what is in hand and returns; the hard stage cuts it off.
 ///
 /// # Errors
-/// The listener failed.
+/// None so far: a connection that cannot be accepted is logged, and the listener goes on.
 pub async fn serve(
     listener: TcpListener,
     tls: Option<Tls>,
@@ -59,46 +61,7 @@ pub async fn serve(
     limits: Limits,
     shutdown: Shutdown,
 ) -> anyhow::Result<()> {
-    let places = Arc::new(Semaphore::new(limits.connections));
-    let server = Server::new(router, &limits, shutdown.clone());
-    let mut connections = JoinSet::new();
-    let closing = closing(&shutdown, limits.lag);
-    tokio::pin!(closing);
-    loop {
-        // The place is taken before the connection is accepted, so that what is too much waits outside.
-        let place = tokio::select! {
-            () = &mut closing => break,
-            place = Arc::clone(&places).acquire_owned() => place?,
-        };
-        let accepted = tokio::select! {
-            () = &mut closing => break,
-            accepted = listener.accept() => accepted,
-            Some(ended) = connections.join_next() => { Ended::observe(ended); continue }
-        };
-        match accepted {
-            Ok((stream, _)) => {
-                // A connection that is gone already fails on its first read, where it is seen.
-                let _gone = stream.set_nodelay(true);
-                connections.spawn(server.clone().over_tcp(stream, tls.clone(), place));
-            }
-            Err(error) => connection::accept_failed(&error, &shutdown).await,
-        }
-    }
-    drop(listener);
-    server.drain();
-    while let Some(ended) = connections.join_next().await {
-        Ended::observe(ended);
-    }
-    Ok(())
-}
-
-/// The end of accepting: some time after the soft stage, so that load balancers can notice first.
-async fn closing(shutdown: &Shutdown, lag: Duration) {
-    shutdown.stopping().await;
-    tokio::select! {
-        () = tokio::time::sleep(lag) => {}
-        () = shutdown.forced() => {}
-    }
+    accept::run(Door::Tcp(listener, tls), router, &limits, &shutdown).await
 }
 
 #[derive(Serialize)]
@@ -119,7 +82,11 @@ pub async fn not_found() -> Response {
 
 /// The answer to a method a path does not take.
 pub async fn not_allowed() -> Response {
-    http_error(StatusCode::METHOD_NOT_ALLOWED, "method not allowed", "this path takes another method; the Allow header names it")
+    http_error(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "method not allowed",
+        "this path takes another method; the Allow header names it",
+    )
 }
 
 #[cfg(test)]

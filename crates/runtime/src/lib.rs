@@ -20,6 +20,6 @@ pub use backoff::Backoff;
 pub use clock::{Clock, ManualClock};
 pub use health::{AlarmReport, Component, ComponentReport, Health, Need, Report};
 pub use http_client::{Answer, Call, CallError, HttpClient, HttpClientConfig};
-pub use metrics::Metrics;
+pub use metrics::{Metrics, run_upkeep};
 pub use shutdown::Shutdown;
 pub use tasks::Tasks;

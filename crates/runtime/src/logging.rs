@@ -1,19 +1,25 @@
 //! Logs: text on a terminal, JSON otherwise.
 //!
-//! Our own crates never write a text, number, address, token or secret. Libraries below us may: at `debug` and `trace`
-//! HTTP, TLS and AMQP libraries print URLs and frames. So the filter counts for our crates, and everything else is held at
-//! `warn` whatever it says.
+//! Our own crates never write a text, number, address, token or secret, at any level. Libraries below us do: at `debug` and
+//! `trace`, HTTP, TLS and AMQP libraries print URLs, headers and frames. So the filter's general level counts for our crates,
+//! and libraries are held at `warn` whatever it says. A library that is named (`info,lapin=debug`) is taken at its word: that
+//! is for a test system, and a warning at the start of the log says so.
 
+mod filter;
+
+use std::backtrace::{Backtrace, BacktraceStatus};
 use std::io::IsTerminal;
+use std::panic::PanicHookInfo;
 
 use anyhow::Context;
 use tracing::Subscriber;
-use tracing_subscriber::filter::{EnvFilter, FilterExt, Targets};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, fmt, registry};
+
+use filter::Wanted;
 
 /// The shape of a log line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,25 +32,7 @@ pub enum Format {
     Json,
 }
 
-/// The crates of the house; all others are libraries.
-const OURS: [&str; 14] = [
-    "broker",
-    "causeway",
-    "consumer_outbound",
-    "email",
-    "genesys",
-    "genesys_outbound",
-    "ingress",
-    "ledger",
-    "model",
-    "receipt_emitter",
-    "runtime",
-    "sandbox",
-    "sms",
-    "webhook_ingest",
-];
-
-/// Sends logs to standard error. `filter` as in `info,broker=debug`.
+/// Sends logs to standard error, and panics into the logs. `filter` as in `info,broker=debug`.
 ///
 /// # Errors
 /// A filter that cannot be read, or logging was set up before.
@@ -55,76 +43,84 @@ pub fn init(format: Format, filter: &str) -> anyhow::Result<()> {
         Format::Text => false,
         Format::Json => true,
     };
-    let layer = layer(std::io::stderr, json, colours, filter)?;
-    registry().with(layer).try_init().context("logging was set up before")
+    start(std::io::stderr, json, colours, filter)
 }
 
-/// The layer behind [`init`], for a writer of one's own.
+/// [`init`] for a writer of one's own, such as one that keeps the logs of a whole run; [`Format::Auto`] is JSON.
+///
+/// # Errors
+/// A filter that cannot be read, or logging was set up before.
+pub fn init_with_writer<W>(writer: W, format: Format, filter: &str) -> anyhow::Result<()>
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    start(writer, format != Format::Text, false, filter)
+}
+
+fn start<W>(writer: W, json: bool, colours: bool, filter: &str) -> anyhow::Result<()>
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    let wanted = Wanted::read(filter)?;
+    let opened = wanted.opened();
+    registry().with(layer_of(writer, json, colours, wanted)).try_init().context("logging was set up before")?;
+    std::panic::set_hook(Box::new(tell_panic));
+    if !opened.is_empty() {
+        let libraries = opened.join(", ");
+        tracing::warn!(
+            libraries,
+            "log.filter names libraries: they may log numbers, texts and secrets; not for production"
+        );
+    }
+    Ok(())
+}
+
+/// The layer behind [`init`], for a subscriber of one's own.
 ///
 /// # Errors
 /// A filter that cannot be read.
-pub fn layer<S, W>(writer: W, json: bool, colours: bool, filter: &str) -> anyhow::Result<Box<dyn Layer<S> + Send + Sync>>
+pub fn layer<S, W>(
+    writer: W,
+    json: bool,
+    colours: bool,
+    filter: &str,
+) -> anyhow::Result<Box<dyn Layer<S> + Send + Sync>>
 where
     S: Subscriber + for<'a> LookupSpan<'a> + Send + Sync,
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
-    let wanted = EnvFilter::builder().parse(filter).with_context(|| format!("log.filter {filter:?} cannot be read"))?;
-    let ours = OURS.map(|name| (name, tracing::level_filters::LevelFilter::TRACE));
-    let held = Targets::new().with_default(tracing::Level::WARN).with_targets(ours);
-    let filter = wanted.and(held);
-    Ok(if json {
-        fmt::layer().json().flatten_event(true).with_current_span(false).with_span_list(true).with_writer(writer).with_filter(filter).boxed()
+    Ok(layer_of(writer, json, colours, Wanted::read(filter)?))
+}
+
+fn layer_of<S, W>(writer: W, json: bool, colours: bool, wanted: Wanted) -> Box<dyn Layer<S> + Send + Sync>
+where
+    S: Subscriber + for<'a> LookupSpan<'a> + Send + Sync,
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    let lines = fmt::layer().with_writer(writer);
+    if json {
+        let lines = lines.json().flatten_event(true).with_current_span(false).with_span_list(true);
+        lines.with_filter(wanted.filter()).boxed()
     } else {
-        fmt::layer().with_ansi(colours).with_writer(writer).with_filter(filter).boxed()
-    })
+        lines.with_ansi(colours).with_filter(wanted.filter()).boxed()
+    }
+}
+
+/// A panic's message may quote what was handled (`expect` prints the error it met), so the place has to be enough.
+fn tell_panic(panic: &PanicHookInfo<'_>) {
+    let place = panic.location().map(ToString::to_string);
+    let thread = std::thread::current();
+    let thread = thread.name();
+    let trace = Backtrace::capture();
+    if trace.status() == BacktraceStatus::Captured {
+        tracing::error!(place, thread, %trace, "a panic; its message is withheld");
+    } else {
+        tracing::error!(place, thread, "a panic; its message is withheld");
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::io::Write;
-    use std::sync::{Arc, Mutex};
+mod tests;
 
-    use super::*;
-
-    #[derive(Clone, Default)]
-    struct Captured(Arc<Mutex<Vec<u8>>>);
-
-    impl Write for Captured {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            self.0.lock().unwrap().extend_from_slice(bytes);
-            Ok(bytes.len())
-        }
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
-
-    fn capture(filter: &str, run: impl FnOnce()) -> String {
-        let captured = Captured::default();
-        let writer = captured.clone();
-        let subscriber = registry().with(layer(move || writer.clone(), true, false, filter).unwrap());
-        tracing::subscriber::with_default(subscriber, run);
-        String::from_utf8(captured.0.lock().unwrap().clone()).unwrap()
-    }
-
-    #[test]
-    fn spans_walk_along_and_lines_are_json() {
-        let lines = capture("info", || {
-            let span = tracing::info_span!(target: "broker", "message", message.id = "in-1", trace.id = "t");
-            let _inside = span.enter();
-            tracing::info!(target: "broker", attempt = 1, "handled");
-        });
-        let line: serde_json::Value = serde_json::from_str(&lines).unwrap();
-        assert_eq!(line["message"], "handled");
-        assert_eq!(line["spans"][0]["message.id"], "in-1");
-    }
-
-    #[test]
-    fn libraries_are_held_at_warn_even_at_trace() {
-        let lines = capture("trace", || {
-            tracing::debug!(target: "hyper::proto", "POST /netsapiens/crexendo/secret");
-            tracing::trace!(target: "broker::engine", "ours");
-        });
-        assert!(lines.contains("ours") && !lines.contains("secret"), "{lines}");
-    }
-}
+#[cfg(test)]
+pub(crate) use tests::capture;

@@ -2,6 +2,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use tokio::time::MissedTickBehavior;
 
 use crate::Shutdown;
 
@@ -15,8 +16,7 @@ pub struct Metrics {
 const AGE_SECONDS: [f64; 16] =
     [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0, 120.0, 600.0, 3600.0, 86_400.0];
 /// Seconds a call to a neighbour may take, up to the longest time-out.
-const CALL_SECONDS: [f64; 14] =
-    [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0];
+const CALL_SECONDS: [f64; 14] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0];
 /// How often the recorder folds what it has gathered.
 const UPKEEP_EVERY: Duration = Duration::from_secs(5);
 
@@ -45,18 +45,19 @@ impl Metrics {
     pub fn render(&self) -> String {
         self.handle.render()
     }
+}
 
-    /// Folds what was gathered, again and again, so that memory stays bounded when nobody scrapes.
-    ///
-    /// # Errors
-    /// None; the signature is that of a task.
-    pub async fn upkeep(self, shutdown: Shutdown) -> anyhow::Result<()> {
-        let mut ticks = tokio::time::interval(UPKEEP_EVERY);
-        loop {
-            tokio::select! {
-                () = shutdown.stopping() => return Ok(()),
-                _ = ticks.tick() => self.handle.run_upkeep(),
-            }
+/// Folds what was gathered, again and again, so that memory stays bounded when nobody scrapes.
+///
+/// # Errors
+/// None; the signature is that of a task.
+pub async fn run_upkeep(metrics: Metrics, shutdown: Shutdown) -> anyhow::Result<()> {
+    let mut ticks = tokio::time::interval(UPKEEP_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = shutdown.stopping() => return Ok(()),
+            _ = ticks.tick() => metrics.handle.run_upkeep(),
         }
     }
 }
@@ -71,6 +72,20 @@ mod tests {
         metrics::histogram!("causeway_message_age_seconds", "queue" => "q").record(0.3);
         let text = Metrics::install().render();
         assert!(text.contains("causeway_message_age_seconds_bucket{queue=\"q\",le=\"0.5\"} 1"), "{text}");
-        assert!(metrics.render().contains("causeway_build_info{version="));
+        metrics::histogram!("causeway_upstream_seconds", "target" => "t").record(45.0);
+        let text = metrics.render();
+        assert!(text.contains("causeway_upstream_seconds_bucket{target=\"t\",le=\"60\"} 1"), "{text}");
+        assert!(text.contains("causeway_upstream_seconds_bucket{target=\"t\",le=\"15\"} 0"), "{text}");
+        assert!(
+            text.contains(&format!("causeway_build_info{{version=\"{}\"}} 1", env!("CARGO_PKG_VERSION"))),
+            "{text}"
+        );
+    }
+
+    #[tokio::test]
+    async fn upkeep_ends_with_the_shutdown() {
+        let shutdown = Shutdown::new();
+        shutdown.begin();
+        assert!(run_upkeep(Metrics::install(), shutdown).await.is_ok());
     }
 }

@@ -103,4 +103,36 @@ mod tests {
         tasks.spawn("early", async { Ok(()) });
         assert_eq!(tasks.join().await.unwrap_err().to_string(), "early ended before the shutdown");
     }
+
+    #[tokio::test]
+    async fn every_task_is_waited_for_and_the_first_failure_is_the_result() {
+        let shutdown = Shutdown::new();
+        let mut tasks = Tasks::new(shutdown.clone());
+        let (done, mut finished) = tokio::sync::mpsc::channel(1);
+        let stopping = shutdown.clone();
+        tasks.spawn("thorough", async move {
+            stopping.stopping().await;
+            tokio::task::yield_now().await;
+            done.send(()).await?;
+            Err(anyhow!("a second failure"))
+        });
+        tasks.spawn_finite("broken", async { Err(anyhow!("the first failure")) });
+        assert_eq!(format!("{:#}", tasks.join().await.unwrap_err()), "broken: the first failure");
+        assert_eq!(finished.try_recv(), Ok(()), "the other one was waited for");
+    }
+
+    #[tokio::test]
+    async fn tasks_that_end_with_the_shutdown_are_well() {
+        let shutdown = Shutdown::new();
+        let mut tasks = Tasks::new(shutdown.clone());
+        for name in ["one", "two"] {
+            let shutdown = shutdown.clone();
+            tasks.spawn(name, async move {
+                shutdown.stopping().await;
+                Ok(())
+            });
+        }
+        shutdown.begin();
+        assert!(tasks.join().await.is_ok());
+    }
 }

@@ -1,5 +1,4 @@
 use axum::response::{IntoResponse, Response};
-use broker::PublishError;
 use genesys::{SignatureError, WebhookError};
 use http::{HeaderValue, StatusCode, header};
 use runtime::http_server::{BodyError, http_error};
@@ -16,7 +15,7 @@ pub(crate) enum Refused {
     Encoding,
     /// A `gzip` body that is none.
     NotGzip,
-    NotStored(PublishError),
+    NotStored,
 }
 
 /// How soon Genesys may redeliver what was not stored.
@@ -43,7 +42,7 @@ impl IntoResponse for Refused {
                 "send the body as it is, or with Content-Encoding: gzip",
             ),
             Self::NotGzip => answer(StatusCode::BAD_REQUEST, "unreadable webhook", "the body says gzip, and is not"),
-            Self::NotStored(_) => answer(
+            Self::NotStored => answer(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "not stored",
                 "the message could not be stored durably; deliver it again",

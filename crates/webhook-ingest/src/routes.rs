@@ -49,10 +49,7 @@ pub struct Room {
 
 /// `POST /genesys/{channel}` and `POST /genesys`.
 pub fn routes(room: Room) -> Router {
-    Router::new()
-        .route("/genesys/{channel}", post(by_name))
-        .route("/genesys", post(by_id))
-        .with_state(Arc::new(room))
+    Router::new().route("/genesys/{channel}", post(by_name)).route("/genesys", post(by_id)).with_state(Arc::new(room))
 }
 
 async fn by_name(
@@ -107,9 +104,16 @@ impl Room {
     }
 
     /// Stores every reply of a verified webhook, in order, and only then says 200.
-    async fn accept(&self, channel: &Channel, headers: &HeaderMap, verified: &Verified<'_>) -> Result<Response, Refused> {
+    async fn accept(
+        &self,
+        channel: &Channel,
+        headers: &HeaderMap,
+        verified: &Verified<'_>,
+    ) -> Result<Response, Refused> {
         let webhook = Webhook::read(verified).map_err(Refused::Unreadable)?;
-        if let Some(id) = webhook.messages.iter().filter_map(|message| message.channel.as_ref()).find(|id| !channel.is_called(id)) {
+        if let Some(id) =
+            webhook.messages.iter().filter_map(|message| message.channel.as_ref()).find(|id| !channel.is_called(id))
+        {
             tracing::warn!(channel = %channel.name, other = %id, "a webhook on this channel's URL is about another channel; give every channel its own URL");
             return Err(Refused::UnknownChannel(self.config.unknown_channel_status));
         }
@@ -119,10 +123,11 @@ impl Room {
         for (index, message) in webhook.messages.iter().enumerate() {
             let replies = replies::of_message(channel, message, index, verified.body(), &trace, received_at);
             for reply in &replies.replies {
-                let span = info_span!("accept reply", message.id = %reply.id, trace.id = %trace, channel = %channel.name);
+                let span =
+                    info_span!("accept reply", message.id = %reply.id, trace.id = %trace, channel = %channel.name);
                 self.broker.publish(reply).instrument(span).await.map_err(|error| {
                     tracing::warn!(channel = %channel.name, %error, "a reply could not be stored; Genesys will deliver it again");
-                    Refused::NotStored(error)
+                    Refused::NotStored
                 })?;
                 tracing::info!(message.id = %reply.id, trace.id = %trace, channel = %channel.name, "a reply was accepted");
             }

@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// Nothing in the suite takes as long as this unless it is broken.
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_secs(30);
 
 /// An opened broker with what consumes from it.
 pub(super) struct House {
@@ -89,7 +89,7 @@ impl House {
     pub(super) async fn open(config: &Config) -> Self {
         let (time, clock) = Clock::manual(start());
         let shutdown = Shutdown::new();
-        let broker = open(config, &time, &shutdown).await;
+        let broker = open(config, &time).await;
         Self { broker, clock, config: config.clone(), time, shutdown }
     }
 
@@ -99,7 +99,7 @@ impl House {
         shutdown.begin();
         soon("closing", broker.close()).await;
         let shutdown = Shutdown::new();
-        let broker = open(&config, &time, &shutdown).await;
+        let broker = open(&config, &time).await;
         Self { broker, clock, config, time, shutdown }
     }
 
@@ -137,16 +137,20 @@ impl House {
 
     /// Waits until the queues are as `right` wants them; the broker counts with a delay.
     pub(super) async fn queues(&self, what: &str, right: impl Fn(&[QueueReport]) -> bool) {
+        let mut found = Vec::new();
         let looks = async {
             let mut ticks = tokio::time::interval(Duration::from_millis(20));
             loop {
                 ticks.tick().await;
-                if right(&self.broker.queues().await.expect("queues can be listed")) {
+                found = self.broker.queues().await.expect("queues can be listed");
+                if right(&found) {
                     return;
                 }
             }
         };
-        soon(what, looks).await;
+        if tokio::time::timeout(DEADLINE, looks).await.is_err() {
+            panic!("not in time: {what}; {found:?}");
+        }
     }
 
     /// Nothing waits, nothing died; then closes.
@@ -165,8 +169,8 @@ impl House {
     }
 }
 
-async fn open(config: &Config, clock: &Clock, shutdown: &Shutdown) -> Broker {
-    let broker = Broker::open(config.clone(), topology(), clock.clone(), shutdown.clone()).await.expect("it opens");
+async fn open(config: &Config, clock: &Clock) -> Broker {
+    let broker = Broker::open(config.clone(), topology(), clock.clone()).await.expect("it opens");
     let mut state = broker.state();
     let ready = async { state.wait_for(|state| *state == State::Ready).await.map(|_| ()) };
     soon("a broker that is ready", ready).await.expect("a supervisor that lives");

@@ -74,7 +74,7 @@ pub async fn hand_back_in_order_at_soft_stop(config: Config) {
         }
         .boxed()
     });
-    first.until("both conversations at the gate", |log| log.at_work == 2 && log.done.len() == 8).await;
+    first.until("both conversations at the gate", |log| log.tries.len() == 10 && log.done.len() == 8).await;
     first.begin_stop();
     open.send_replace(true);
     let log = first.stop().await;

@@ -172,18 +172,7 @@ impl World {
                 }
                 self.subscribe(line, prefetch).await;
             }
-            Step::LeaseEnds { queue: line, prefetch } => {
-                let stuck = self.lines[usize::from(line)].subscription.take().unwrap();
-                let kept = self.lines[usize::from(line)].in_hand.pop();
-                self.hand.advance(LEASE);
-                self.subscribe(line, prefetch).await;
-                // A report is answered after the newcomer was seen, and with it the end of the lease.
-                self.store().queues().await.unwrap();
-                self.other_line_starts_again(line).await;
-                if let Some(kept) = kept {
-                    prop_assert!(stuck.ack(kept.tag).await.is_err(), "acked after the end of its lease");
-                }
-            }
+            Step::LeaseEnds { queue: line, prefetch } => self.lease_ends(line, prefetch).await?,
             Step::Reopen => {
                 self.let_go();
                 self.store.take().unwrap().close().await;
@@ -200,6 +189,20 @@ impl World {
             }
         }
         self.check().await
+    }
+
+    async fn lease_ends(&mut self, line: u16, prefetch: u16) -> Result<(), TestCaseError> {
+        let stuck = self.lines[usize::from(line)].subscription.take().unwrap();
+        let kept = self.lines[usize::from(line)].in_hand.pop();
+        self.hand.advance(LEASE);
+        self.subscribe(line, prefetch).await;
+        // A report is answered after the newcomer was seen, and with it the end of the lease.
+        self.store().queues().await.unwrap();
+        self.other_line_starts_again(line).await;
+        if let Some(kept) = kept {
+            prop_assert!(stuck.ack(kept.tag).await.is_err(), "acked after the end of its lease");
+        }
+        Ok(())
     }
 
     /// The clock is everybody's: the other queue's leases have ended too, though nobody may have noticed yet.

@@ -3,7 +3,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use futures_util::future::join_all;
 use jiff::{SignedDuration, Timestamp};
 use model::Queued;
 use tokio::task::{JoinError, JoinSet};
@@ -164,27 +163,25 @@ impl<'a, M: Queued, H: Handle<M>> Session<'a, M, H> {
             }
             next = self.running.try_join_next();
         }
-        let settled = {
-            let settling = join_all(batch.into_iter().map(|finished| settle(&self.worker, &self.source, finished)));
-            tokio::select! {
-                settled = settling => settled,
-                () = self.worker.shutdown.forced() => return Err(Forced),
-            }
+        let settled = tokio::select! {
+            settled = settle(&self.worker, &self.source, batch) => settled,
+            () = self.worker.shutdown.forced() => return Err(Forced),
         };
-        for settled in settled {
-            match settled {
-                Ok((lane, tag)) => {
-                    self.in_hand.remove(&tag);
-                    if self.draining.is_none()
-                        && let Some(delivery) = self.lanes.leave(&lane)
-                    {
-                        self.start(delivery);
-                    }
-                }
-                Err(lost) => self.drain(End::Lost(lost)),
-            }
+        match settled {
+            Ok(settled) => settled.into_iter().for_each(|(lane, tag)| self.leave(&lane, tag)),
+            Err(lost) => self.drain(End::Lost(lost)),
         }
         Ok(())
+    }
+
+    /// A message is settled, so the next of its lane may begin.
+    fn leave(&mut self, lane: &str, tag: Tag) {
+        self.in_hand.remove(&tag);
+        if self.draining.is_none()
+            && let Some(delivery) = self.lanes.leave(lane)
+        {
+            self.start(delivery);
+        }
     }
 
     /// Remembers how often a message failed, so that handing it back does not give it all its tries again.
@@ -222,27 +219,34 @@ impl<'a, M: Queued, H: Handle<M>> Session<'a, M, H> {
     }
 }
 
-/// Settles one message, which it consumes: nothing is settled twice.
+/// Settles a batch, which it consumes: nothing is settled twice. What cannot be settled comes back with the subscription.
 async fn settle<M: Queued, H: Handle<M>>(
     worker: &Worker<M, H>,
     source: &Source,
-    finished: Finished,
-) -> Result<(String, Tag), Lost> {
-    let Finished { delivery, verdict } = finished;
-    let received_at = match &delivery.content {
-        Content::Envelope(envelope) => envelope.received_at,
-        Content::Foreign { .. } => worker.clock.now(),
-    };
-    match verdict {
-        Verdict::Ack(done) => {
-            source.ack(delivery.tag).await?;
-            worker.meters.acked(done, received_at, worker.clock.now());
+    batch: Vec<Finished>,
+) -> Result<Vec<(String, Tag)>, Lost> {
+    let mut settled = Vec::with_capacity(batch.len());
+    let mut acked = Vec::new();
+    for Finished { delivery, verdict } in batch {
+        let received_at = match &delivery.content {
+            Content::Envelope(envelope) => envelope.received_at,
+            Content::Foreign { .. } => worker.clock.now(),
+        };
+        match verdict {
+            Verdict::Ack(done) => acked.push((delivery.tag, done, received_at)),
+            Verdict::Dead(letter) => {
+                source.dead_letter(&delivery, &letter).await?;
+                worker.meters.dead(received_at, worker.clock.now());
+            }
+            Verdict::Abandoned(_) => {}
         }
-        Verdict::Dead(letter) => {
-            source.dead_letter(&delivery, &letter).await?;
-            worker.meters.dead(received_at, worker.clock.now());
-        }
-        Verdict::Abandoned(_) => {}
+        settled.push((lane_of(&delivery), delivery.tag));
     }
-    Ok((lane_of(&delivery), delivery.tag))
+    let tags: Vec<Tag> = acked.iter().map(|(tag, ..)| *tag).collect();
+    source.ack(&tags).await?;
+    let now = worker.clock.now();
+    for (_, done, received_at) in acked {
+        worker.meters.acked(done, received_at, now);
+    }
+    Ok(settled)
 }

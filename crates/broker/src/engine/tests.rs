@@ -44,7 +44,7 @@ fn message(number: u32, received_at: Timestamp) -> InboundMessage {
 async fn open(folder: &tempfile::TempDir, clock: &Clock) -> Broker {
     let topology = Topology { partitions: 1, genesys: vec![neighbour()], providers: vec![] };
     let config = Config::Embedded(EmbeddedConfig { path: folder.path().to_owned() });
-    Broker::open(config, topology, clock.clone(), Shutdown::new()).await.unwrap()
+    Broker::open(config, topology, clock.clone()).await.unwrap()
 }
 
 /// Keeps the first try of message 1 at work until the gate opens; tells which tries began and which ended.

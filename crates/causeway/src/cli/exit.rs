@@ -31,7 +31,10 @@ pub(super) fn report(exit: Exit) -> ExitCode {
         Exit::Config(problems) => {
             eprint!("{problems}");
             let count = problems.list().len();
-            eprintln!("{count} problem{} with the configuration; nothing was started", if count == 1 { "" } else { "s" });
+            eprintln!(
+                "{count} problem{} with the configuration; nothing was started",
+                if count == 1 { "" } else { "s" }
+            );
             ExitCode::from(CONFIG)
         }
         Exit::Refused(refused) => {

@@ -10,7 +10,7 @@ mod load;
 mod output;
 mod queues;
 mod run;
-pub mod sandbox;
+mod sandbox;
 mod topology;
 mod trace;
 

@@ -1,9 +1,9 @@
 use clap::Args;
 use runtime::{Clock, Shutdown};
 
+use super::ConfigFile;
 use super::exit::Exit;
 use super::load::{load_file, reload};
-use super::ConfigFile;
 use crate::house::{House, Opening, Role};
 
 /// `causeway run`
@@ -30,7 +30,7 @@ impl Run {
         tokio::select! {
             closed = house.closed() => closed?,
             // The watch on signals ends with the process; its only other end is a failure to watch.
-            never = signals => never?,
+            failed = signals => failed?,
         }
         tracing::info!("causeway is closed");
         Ok(())

@@ -1,5 +1,5 @@
 use clap::Subcommand;
-use runtime::{Clock, Shutdown};
+use runtime::Clock;
 
 use super::exit::Exit;
 use super::load::load_file;
@@ -24,10 +24,8 @@ impl Topology {
                 return Ok(());
             }
         }
-        let shutdown = Shutdown::new();
-        let broker = open_broker(&config, &Clock::system(), &shutdown).await?;
+        let broker = open_broker(&config, &Clock::system()).await?;
         let applied = broker.apply_topology().await;
-        shutdown.begin();
         broker.close().await;
         for line in applied? {
             output::line(&line);

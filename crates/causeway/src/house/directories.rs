@@ -114,7 +114,7 @@ fn genesys_directory(config: &Config, doors: &Doors) -> genesys::Directory {
             channel_api_key: tenant.api_key.clone().filter(|_| tenant.send_api_key),
             send_message_id: tenant.send_message_id,
         };
-        (tenant.name.clone(), genesys::Client::new(settings, doors.http.clone()))
+        (tenant.name.clone(), genesys::Client::new(settings, doors.http.clone(), doors.clock.clone()))
     });
     let channels = config.channels.iter().map(|channel| genesys::Channel {
         access: genesys::ChannelAccess {

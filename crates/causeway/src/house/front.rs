@@ -25,7 +25,8 @@ pub(super) fn spawn(
     parts: &Parts<'_>,
 ) -> anyhow::Result<()> {
     let http = &parts.config.http;
-    let body_limit = usize::try_from(http.body_limit).context("http.body_limit is larger than this machine can address")?;
+    let body_limit =
+        usize::try_from(http.body_limit).context("http.body_limit is larger than this machine can address")?;
     let mut router = Router::new();
     if roles.contains(&Role::Ingress) {
         router = router.merge(ingress::routes(ingress::Room {
@@ -50,7 +51,7 @@ pub(super) fn spawn(
     }
     let router = router.fallback(not_found).method_not_allowed_fallback(not_allowed).layer(from_fn(count));
     let tls = http.tls.as_ref().map(|tls| Tls::load(&tls.cert_file, &tls.key_file)).transpose()?;
-    let limits = Limits { lag: parts.config.stop.lag, body_read: BODY_READ, ..Limits::default() };
+    let limits = Limits { lag: parts.config.stop.lag, ..Limits::default() };
     tasks.spawn("public listener", serve(listener, tls, router, limits, parts.shutdown.clone()));
     Ok(())
 }

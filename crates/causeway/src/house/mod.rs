@@ -9,7 +9,7 @@ mod reload;
 mod roles;
 
 pub use control::{ChannelUrls, channel_urls};
-pub(crate) use open::{open_broker, open_ledger_beside};
 pub use open::{Addresses, House, Opening, Refused};
+pub(crate) use open::{open_broker, open_ledger_beside};
 pub use reload::Reload;
 pub use roles::Role;

@@ -5,7 +5,8 @@ use std::time::Duration;
 use anyhow::Context;
 use broker::{Broker, Consume, Topology};
 use ledger::{Ledger, SqliteConfig};
-use runtime::{Backoff, Clock, Health, HttpClient, Metrics, Shutdown, Tasks};
+use runtime::admin::{OwnThread, serve_on_own_thread};
+use runtime::{Backoff, Clock, Health, HttpClient, Metrics, Shutdown, Tasks, run_upkeep};
 use tokio::net::TcpListener;
 
 use super::directories::{Directories, Doors};
@@ -52,7 +53,7 @@ pub struct House {
     /// How it is.
     pub health: Health,
     tasks: Tasks,
-    admin: runtime::admin::OwnThread,
+    admin: OwnThread,
     shutdown: Shutdown,
 }
 
@@ -70,10 +71,11 @@ impl House {
         }
         let config = loaded.config;
         let metrics = Metrics::install();
-        let health = Health::new();
+        let health = Health::new(clock.clone());
         let http = HttpClient::new(&config.net).context("the HTTP client cannot be built from [net]")?;
-        let broker = open_broker(&config, &clock, &shutdown).await?;
-        let ledger = if roles.iter().all(|role| role.answers_http()) { None } else { Some(open_ledger(&config, &clock).await?) };
+        let broker = open_broker(&config, &clock).await?;
+        let ledger =
+            if roles.iter().all(|role| role.answers_http()) { None } else { Some(open_ledger(&config, &clock).await?) };
         let directories = Directories::new(&config, Doors { http, clock: clock.clone(), health: health.clone() });
 
         let public = match roles.iter().any(|role| role.answers_http()) {
@@ -81,16 +83,15 @@ impl House {
             false => None,
         };
         let admin = bind(config.admin.listen, "admin.listen").await?;
-        let addresses = Addresses {
-            http: public.as_ref().map(TcpListener::local_addr).transpose()?,
-            admin: admin.local_addr()?,
-        };
-        let admin = runtime::admin::serve_on_own_thread(admin.into_std()?, health.clone(), metrics.clone(), shutdown.clone())?;
+        let addresses =
+            Addresses { http: public.as_ref().map(TcpListener::local_addr).transpose()?, admin: admin.local_addr()? };
+        let admin = serve_on_own_thread(admin.into_std()?, health.clone(), metrics.clone(), shutdown.clone())?;
         let mut tasks = Tasks::new(shutdown.clone());
-        tasks.spawn("metrics upkeep", runtime::run_upkeep(metrics, shutdown.clone()));
+        tasks.spawn("metrics upkeep", run_upkeep(metrics, shutdown.clone()));
         monitor::spawn(&mut tasks, &roles, &broker, ledger.as_ref(), &health, &shutdown);
         control::spawn(&mut tasks, &config, &broker, ledger.as_ref(), &shutdown).await?;
-        let parts = Parts { config: &config, broker: &broker, clock: &clock, shutdown: &shutdown, directories: &directories };
+        let parts =
+            Parts { config: &config, broker: &broker, clock: &clock, shutdown: &shutdown, directories: &directories };
         if let Some(listener) = public {
             front::spawn(&mut tasks, listener, &roles, &parts)?;
         }
@@ -127,8 +128,8 @@ impl House {
             ledger.close().await;
         }
         self.broker.close().await;
-        self.admin.join().await;
-        ended
+        let answered = self.admin.join().await;
+        ended.and(answered)
     }
 }
 
@@ -154,7 +155,10 @@ fn check(config: &Config, roles: &BTreeSet<Role>) -> Result<(), Refused> {
         if let ProviderKind::NetSapiens(settings) = &provider.kind
             && let Auth::NotYet(kind) = settings.auth
         {
-            let told = format!("provider \"{}\".auth.kind: {kind} is not served by this version; write \"api-key\"", provider.name);
+            let told = format!(
+                "provider \"{}\".auth.kind: {kind} is not served by this version; write \"api-key\"",
+                provider.name
+            );
             return Err(Refused(told));
         }
     }
@@ -162,7 +166,9 @@ fn check(config: &Config, roles: &BTreeSet<Role>) -> Result<(), Refused> {
 }
 
 async fn bind(address: SocketAddr, key: &str) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address).await.with_context(|| format!("{key} = \"{address}\" cannot be opened; is something else there?"))
+    TcpListener::bind(address)
+        .await
+        .with_context(|| format!("{key} = \"{address}\" cannot be opened; is something else there?"))
 }
 
 /// The topology a configuration asks for.
@@ -171,15 +177,17 @@ pub(crate) fn topology(config: &Config) -> Topology {
 }
 
 /// Opens the broker of a configuration.
-pub(crate) async fn open_broker(config: &Config, clock: &Clock, shutdown: &Shutdown) -> anyhow::Result<Broker> {
-    let opened = Broker::open(config.broker.clone(), topology(config), clock.clone(), shutdown.clone()).await;
+pub(crate) async fn open_broker(config: &Config, clock: &Clock) -> anyhow::Result<Broker> {
+    let opened = Broker::open(config.broker.clone(), topology(config), clock.clone()).await;
     opened.context("the broker cannot be opened")
 }
 
 /// Opens the ledger of a configuration.
 pub(crate) async fn open_ledger(config: &Config, clock: &Clock) -> anyhow::Result<Ledger> {
     let LedgerSettings::Sqlite { path, retain } = &config.ledger else {
-        return Err(Refused("ledger.kind: PostgreSQL is not served by this version; write \"sqlite\"".to_owned()).into());
+        return Err(
+            Refused("ledger.kind: PostgreSQL is not served by this version; write \"sqlite\"".to_owned()).into()
+        );
     };
     // With the embedded broker every earlier process is dead, and what it left open can be looked into at once.
     let sole_owner = matches!(config.broker, broker::Config::Embedded(_));

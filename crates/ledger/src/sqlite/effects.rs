@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
+use model::{Family, MessageId};
 use rusqlite::{OptionalExtension, Row, params};
 
 use super::{Book, millis, timeline, timestamp, unique};
@@ -35,28 +36,34 @@ pub(crate) fn begin(book: &Book<'_>, effect: &Effect, lease: Duration) -> rusqli
         .query_row(params![effect.family.word(), effect.id.as_str()], found)
         .optional()?;
     let Some(known) = known else {
-        insert(book, effect)?;
-        timeline::write(book, effect, What::Received, "", effect.received_at)?;
+        know(book, effect)?;
         return open(book, effect, lease).map(Begin::First);
     };
     if let Some(outcome) = known.outcome.as_deref() {
         return Ok(Begin::Done(read_outcome(outcome)?));
     }
     let Some(attempt) = known.attempt else { return open(book, effect, lease).map(Begin::First) };
-    let dead = book.sole_owner && known.owner.as_deref() != Some(book.owner);
-    let until = if dead { book.now } else { timestamp(known.deadline.unwrap_or_default()) };
+    let until = until(book, known.owner.as_deref(), known.deadline);
     let began = timestamp(known.began_at.unwrap_or_default());
-    if until <= book.now {
-        timeline::write(book, effect, What::Interrupted, &format!("attempt {attempt}"), book.now)?;
+    let detail = format!("attempt {attempt}");
+    if until <= book.now && !timeline::told(book, effect, What::Interrupted, &detail)? {
+        timeline::write(book, effect, What::Interrupted, &detail, book.now)?;
     }
     Ok(Begin::Interrupted { attempt: AttemptId(attempt), began, until, begun: known.begun })
 }
 
-fn insert(book: &Book<'_>, effect: &Effect) -> rusqlite::Result<()> {
+/// When an attempt's owner is certainly no longer at it.
+fn until(book: &Book<'_>, owner: Option<&str>, deadline: Option<i64>) -> Timestamp {
+    let dead = book.sole_owner && owner != Some(book.owner);
+    if dead { book.now } else { timestamp(deadline.unwrap_or_default()) }
+}
+
+/// Makes an effect known, so that its timeline is found by all that names it, also where it is never begun.
+pub(super) fn know(book: &Book<'_>, effect: &Effect) -> rusqlite::Result<()> {
     let statement = "INSERT INTO effects
         (family, id, channel, target, consumer, foreign_id, trace, received_at, touched_at)
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
-    book.connection.prepare_cached(statement)?.execute(params![
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT DO NOTHING";
+    let made = book.connection.prepare_cached(statement)?.execute(params![
         effect.family.word(),
         effect.id.as_str(),
         effect.channel.as_str(),
@@ -67,7 +74,17 @@ fn insert(book: &Book<'_>, effect: &Effect) -> rusqlite::Result<()> {
         millis(effect.received_at),
         millis(book.now),
     ])?;
-    Ok(())
+    // A receipt is made by the house, for a reply that has a line of its own.
+    if made == 0 || effect.family == Family::Receipts {
+        return Ok(());
+    }
+    timeline::write(book, effect, What::Received, "", effect.received_at)
+}
+
+/// Whether an effect is known.
+pub(super) fn is_known(book: &Book<'_>, family: Family, id: &MessageId) -> rusqlite::Result<bool> {
+    let select = "SELECT 1 FROM effects WHERE family = ?1 AND id = ?2";
+    book.connection.prepare_cached(select)?.exists(params![family.word(), id.as_str()])
 }
 
 fn open(book: &Book<'_>, effect: &Effect, lease: Duration) -> rusqlite::Result<AttemptId> {
@@ -112,8 +129,8 @@ pub(crate) fn finish(book: &Book<'_>, effect: &Effect, attempt: &AttemptId, outc
 }
 
 pub(crate) fn release(book: &Book<'_>, effect: &Effect, attempt: &AttemptId, cause: &str) -> rusqlite::Result<()> {
-    let statement = "UPDATE effects SET attempt = NULL, owner = NULL, deadline = NULL, begun = 0, touched_at = ?4
-        WHERE family = ?1 AND id = ?2 AND attempt = ?3";
+    let statement = "UPDATE effects SET begun = begun - (owner IS NOT NULL), attempt = NULL, owner = NULL,
+        deadline = NULL, touched_at = ?4 WHERE family = ?1 AND id = ?2 AND attempt = ?3";
     let arguments = params![effect.family.word(), effect.id.as_str(), attempt.0, millis(book.now)];
     if book.connection.prepare_cached(statement)?.execute(arguments)? == 0 {
         return Ok(());
@@ -121,9 +138,10 @@ pub(crate) fn release(book: &Book<'_>, effect: &Effect, attempt: &AttemptId, cau
     timeline::write(book, effect, What::Released, &format!("attempt {}: {cause}", attempt.0), book.now)
 }
 
+/// An attempt that lapsed has no owner: it came to a verdict, so it counts no more, and it counts out only once.
 pub(crate) fn lapse(book: &Book<'_>, effect: &Effect, attempt: &AttemptId, cause: &str) -> rusqlite::Result<()> {
-    let statement = "UPDATE effects SET deadline = ?4, begun = 0, touched_at = ?4
-        WHERE family = ?1 AND id = ?2 AND attempt = ?3 AND outcome IS NULL";
+    let statement = "UPDATE effects SET deadline = ?4, owner = NULL, begun = begun - 1, touched_at = ?4
+        WHERE family = ?1 AND id = ?2 AND attempt = ?3 AND owner IS NOT NULL AND outcome IS NULL";
     let arguments = params![effect.family.word(), effect.id.as_str(), attempt.0, millis(book.now)];
     if book.connection.prepare_cached(statement)?.execute(arguments)? == 0 {
         return Ok(());
@@ -137,9 +155,13 @@ pub(crate) fn retake(
     interrupted: &AttemptId,
     lease: Duration,
 ) -> rusqlite::Result<Option<AttemptId>> {
-    let select = "SELECT 1 FROM effects WHERE family = ?1 AND id = ?2 AND attempt = ?3 AND outcome IS NULL";
+    let select =
+        "SELECT owner, deadline FROM effects WHERE family = ?1 AND id = ?2 AND attempt = ?3 AND outcome IS NULL";
     let arguments = params![effect.family.word(), effect.id.as_str(), interrupted.0];
-    if !book.connection.prepare_cached(select)?.exists(arguments)? {
+    let found = book.connection.prepare_cached(select)?.query_row(arguments, |row| Ok((row.get(0)?, row.get(1)?)));
+    let Some((owner, deadline)) = found.optional()? else { return Ok(None) };
+    let owner: Option<String> = owner;
+    if until(book, owner.as_deref(), deadline) > book.now {
         return Ok(None);
     }
     timeline::write(book, effect, What::Released, &format!("attempt {}: taken as not made", interrupted.0), book.now)?;

@@ -2,12 +2,15 @@
 
 pub(crate) mod arrivals;
 pub(crate) mod effects;
+mod file;
+mod reader;
 pub(crate) mod receipts;
 mod retention;
 mod schema;
 pub(crate) mod sessions;
 mod store;
 pub(crate) mod timeline;
+mod writer;
 
 use jiff::Timestamp;
 use rusqlite::Connection;
@@ -15,7 +18,7 @@ use uuid::Uuid;
 
 pub(crate) use store::Store;
 
-/// What a job works with: an open transaction, and the time it runs at.
+/// What a job works with: a connection (in a transaction, where it writes), and the time it runs at.
 pub(crate) struct Book<'a> {
     pub(crate) connection: &'a Connection,
     pub(crate) now: Timestamp,
@@ -36,4 +39,10 @@ fn timestamp(millis: i64) -> Timestamp {
 /// Something that tells two processes, or two attempts, apart.
 fn unique() -> String {
     Uuid::new_v4().simple().to_string()
+}
+
+/// A word that a newer build wrote.
+fn unknown(column: usize, word: &str) -> rusqlite::Error {
+    let error = format!("\"{word}\" is not known to this build; use the newer one");
+    rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, error.into())
 }

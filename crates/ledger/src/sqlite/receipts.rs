@@ -1,35 +1,60 @@
 use model::{Family, Receipt, ReceiptStatus};
 use rusqlite::{OptionalExtension, params};
 
-use super::{Book, millis, timeline};
+use super::{Book, effects, millis, timeline, unknown};
 use crate::receipts::{State, verdict};
 use crate::{Effect, ReceiptVerdict, What};
 
 pub(crate) fn ask(book: &Book<'_>, receipt: &Receipt) -> rusqlite::Result<ReceiptVerdict> {
+    let next = State::of(&receipt.status);
+    let found = verdict(last(book, receipt)?, next);
+    if found == ReceiptVerdict::Emit {
+        record(book, receipt, next, false)?;
+    } else {
+        write(book, receipt, What::ReceiptDropped, receipt.status.word())?;
+    }
+    Ok(found)
+}
+
+pub(crate) fn emitted(book: &Book<'_>, receipt: &Receipt) -> rusqlite::Result<()> {
+    let state = State::of(&receipt.status);
+    let told = match last(book, receipt)? {
+        None => false,
+        Some((last, emitted)) if last == state => emitted,
+        // A later state was recorded meanwhile, by another replica, and nothing goes back.
+        Some(_) => return write(book, receipt, What::Receipt, &format!("{}, late", receipt.status.word())),
+    };
+    if told {
+        return Ok(());
+    }
+    record(book, receipt, state, true)?;
+    let detail = match &receipt.status {
+        ReceiptStatus::Failed(reason) => format!("Failed {}: {}", reason.code.number(), reason.message),
+        other => other.word().to_owned(),
+    };
+    write(book, receipt, What::Receipt, &detail)
+}
+
+/// The last state recorded, and whether Genesys has it.
+fn last(book: &Book<'_>, receipt: &Receipt) -> rusqlite::Result<Option<(State, bool)>> {
     let select = "SELECT state, emitted FROM receipts WHERE channel = ?1 AND foreign_id = ?2 AND recipient = ?3";
     let key = params![receipt.channel.as_str(), receipt.genesys_message_id, receipt.to_id.expose()];
     let last = book.connection.prepare_cached(select)?.query_row(key, |row| {
         let word: String = row.get(0)?;
         Ok((word, row.get::<_, bool>(1)?))
     });
-    let last = last.optional()?.and_then(|(word, emitted)| Some((State::from_word(&word)?, emitted)));
-    let next = State::of(&receipt.status);
-    let found = verdict(last, next);
-    if found == ReceiptVerdict::Emit {
-        record(book, receipt, next, false)?;
-    } else {
-        timeline::write(book, &effect(receipt), What::ReceiptDropped, receipt.status.word(), book.now)?;
-    }
-    Ok(found)
+    let Some((word, emitted)) = last.optional()? else { return Ok(None) };
+    let state = State::from_word(&word).ok_or_else(|| unknown(0, &word))?;
+    Ok(Some((state, emitted)))
 }
 
-pub(crate) fn emitted(book: &Book<'_>, receipt: &Receipt) -> rusqlite::Result<()> {
-    record(book, receipt, State::of(&receipt.status), true)?;
-    let detail = match &receipt.status {
-        ReceiptStatus::Failed(reason) => format!("Failed {}: {}", reason.code.number(), reason.message),
-        other => other.word().to_owned(),
-    };
-    timeline::write(book, &effect(receipt), What::Receipt, &detail, book.now)
+/// A line in the timeline of the reply; found by its ids also where the reply was never begun.
+fn write(book: &Book<'_>, receipt: &Receipt, what: What, detail: &str) -> rusqlite::Result<()> {
+    let effect = effect(receipt);
+    if !effects::is_known(book, Family::Replies, &receipt.id)? {
+        effects::know(book, &effect)?;
+    }
+    timeline::write(book, &effect, what, detail, book.now)
 }
 
 fn record(book: &Book<'_>, receipt: &Receipt, state: State, emitted: bool) -> rusqlite::Result<()> {

@@ -90,9 +90,16 @@ fn steps(connection: &Connection) -> Result<(), String> {
             "the ledger has schema {found}, this build knows schema {OURS} and the one after it; use a newer build"
         ));
     }
+    if found == 0 && tables(connection).map_err(told)? > 0 {
+        return Err("it is a SQLite file of something else; give the ledger a file of its own".to_owned());
+    }
     for (step, number) in STEPS.iter().zip(1..).skip(found) {
         connection.execute_batch(step).map_err(told)?;
         connection.pragma_update(None, "user_version", number).map_err(told)?;
     }
     Ok(())
+}
+
+fn tables(connection: &Connection) -> rusqlite::Result<i64> {
+    connection.query_row("SELECT count(*) FROM sqlite_master", [], |row| row.get(0))
 }

@@ -4,7 +4,7 @@ use rusqlite::{OptionalExtension, params};
 use super::{Book, millis};
 
 /// A session in use is touched at most once in this time, in milliseconds, so that reading it seldom writes.
-const TOUCH_EVERY: i64 = 86_400_000;
+pub(super) const TOUCH_EVERY: i64 = 86_400_000;
 
 pub(crate) fn remember(
     book: &Book<'_>,

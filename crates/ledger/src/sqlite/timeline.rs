@@ -2,7 +2,7 @@ use jiff::Timestamp;
 use model::{ChannelName, Family, MessageId, TraceId};
 use rusqlite::{Row, params};
 
-use super::{Book, millis, timestamp};
+use super::{Book, effects, millis, timestamp, unknown};
 use crate::{Effect, Entry, Line, What};
 
 /// Lines a listing holds at the most; the newest count.
@@ -26,7 +26,15 @@ pub(super) fn write(book: &Book<'_>, effect: &Effect, what: What, detail: &str, 
 }
 
 pub(crate) fn note(book: &Book<'_>, entry: &Entry) -> rusqlite::Result<()> {
+    effects::know(book, &entry.effect)?;
     write(book, &entry.effect, entry.what, &entry.detail, book.now)
+}
+
+/// Whether a line that begins with `detail` is there.
+pub(super) fn told(book: &Book<'_>, effect: &Effect, what: What, detail: &str) -> rusqlite::Result<bool> {
+    let select = "SELECT 1 FROM timeline WHERE id = ?1 AND family = ?2 AND what = ?3 AND instr(detail, ?4) = 1";
+    let arguments = params![effect.id.as_str(), effect.family.word(), what.word(), detail];
+    book.connection.prepare_cached(select)?.exists(arguments)
 }
 
 pub(crate) fn find(book: &Book<'_>, query: &str) -> rusqlite::Result<Vec<Line>> {
@@ -50,6 +58,12 @@ pub(crate) fn recent(book: &Book<'_>, limit: u32) -> rusqlite::Result<Vec<Line>>
     let mut lines: Vec<Line> = statement.query_map([limit], line)?.collect::<Result<_, _>>()?;
     lines.reverse();
     Ok(lines)
+}
+
+/// The least read that needs the file.
+pub(crate) fn look(book: &Book<'_>) -> rusqlite::Result<Timestamp> {
+    book.connection.query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0))?;
+    Ok(book.now)
 }
 
 /// Each message's lines together, messages in the order of their first line.
@@ -78,10 +92,6 @@ fn numbers(query: &str) -> (String, String) {
 fn line(row: &Row<'_>) -> rusqlite::Result<Line> {
     let family: String = row.get(2)?;
     let what: String = row.get(6)?;
-    let unknown = |column, name: &str| {
-        let error = format!("{name} is not known to this build");
-        rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, error.into())
-    };
     Ok(Line {
         at: timestamp(row.get(0)?),
         id: MessageId::new(row.get::<_, String>(1)?),

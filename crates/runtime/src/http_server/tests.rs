@@ -1,11 +1,16 @@
+mod tls;
+mod unix;
+
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use axum::body::Body;
 use axum::routing::{get, post};
 use http::HeaderMap;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::Notify;
+use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
 use super::*;
@@ -17,17 +22,40 @@ struct Running {
 }
 
 async fn start(router: Router, limits: Limits) -> Running {
+    start_with(None, router, limits).await
+}
+
+async fn start_with(tls: Option<Tls>, router: Router, limits: Limits) -> Running {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let shutdown = Shutdown::new();
     let mut server = JoinSet::new();
-    server.spawn(serve(listener, None, router, limits, shutdown.clone()));
+    server.spawn(serve(listener, tls, router, limits, shutdown.clone()));
     Running { address, shutdown, server }
+}
+
+impl Running {
+    async fn ended(&mut self) {
+        timeout(PATIENCE, self.server.join_next()).await.expect("the server ends").unwrap().unwrap().unwrap();
+    }
+}
+
+/// A handler that says when it began and waits until it may go on.
+fn gated() -> (Router, Arc<Notify>, Arc<Notify>) {
+    let (began, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (inside, gate) = (Arc::clone(&began), Arc::clone(&go_on));
+    let handler = async move || {
+        inside.notify_one();
+        gate.notified().await;
+        "finished"
+    };
+    (Router::new().route("/", get(handler)), began, go_on)
 }
 
 fn quick() -> Limits {
     let short = Duration::from_millis(300);
-    Limits { header_read: short, keep_alive: Duration::from_millis(900), connections: 64, lag: Duration::ZERO }
+    let keep_alive = Duration::from_millis(900);
+    Limits { header_read: short, body_read: short, keep_alive, connections: 64, lag: Duration::ZERO }
 }
 
 fn router() -> Router {
@@ -53,14 +81,32 @@ async fn talk(address: SocketAddr, request: &str) -> String {
 
 #[tokio::test]
 async fn slow_headers_are_cut_off_and_an_idle_connection_lives_longer() {
-    let running = start(router(), quick()).await;
+    let keep_alive = Duration::from_secs(3);
+    let running = start(router(), Limits { keep_alive, ..quick() }).await;
     let began = Instant::now();
     assert_eq!(talk(running.address, "GET / HTTP/1.1\r\nhost: h\r\nx-slow: ").await, "");
-    assert!(began.elapsed() < Duration::from_millis(900), "headers have the short limit");
+    assert!(began.elapsed() < keep_alive, "headers have the short limit");
     let began = Instant::now();
     let answer = talk(running.address, "GET / HTTP/1.1\r\nhost: h\r\n\r\n").await;
     assert!(answer.ends_with("hello"), "{answer}");
-    assert!(began.elapsed() >= Duration::from_millis(800), "an idle connection has the long limit");
+    assert!(began.elapsed() >= keep_alive - quick().header_read, "an idle connection has the long limit");
+}
+
+#[tokio::test]
+async fn headers_that_drip_are_cut_off_on_a_used_connection_too() {
+    let running = start(router(), Limits { keep_alive: PATIENCE, ..quick() }).await;
+    let mut stream = TcpStream::connect(running.address).await.unwrap();
+    stream.write_all(b"GET / HTTP/1.1\r\nhost: h\r\n\r\n").await.unwrap();
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"hello") {
+        assert!(stream.read_buf(&mut answer).await.unwrap() > 0);
+    }
+    let began = Instant::now();
+    let mut drips = tokio::time::interval(Duration::from_millis(20));
+    while stream.write_all(b"G").await.is_ok() {
+        drips.tick().await;
+        assert!(began.elapsed() < PATIENCE / 2, "the connection is closed however steadily it drips");
+    }
 }
 
 #[tokio::test]
@@ -75,6 +121,20 @@ async fn bodies_over_the_limit_or_too_slow_are_answered() {
     assert!(answer.starts_with("HTTP/1.1 408 ") && answer.contains("\"error\":\"body too slow\""), "{answer}");
 }
 
+/// Closing while bytes are still coming resets a connection, and a reset throws away an answer that was not read yet.
+#[tokio::test]
+async fn a_large_body_does_not_sweep_its_own_refusal_away() {
+    let running = start(router(), Limits { lag: Duration::ZERO, ..Limits::default() }).await;
+    for _ in 0..5 {
+        let mut stream = TcpStream::connect(running.address).await.unwrap();
+        stream.write_all(b"POST /body HTTP/1.1\r\nhost: h\r\ncontent-length: 10485760\r\n\r\n").await.unwrap();
+        stream.write_all(&vec![b'x'; 10_485_760]).await.expect("the body is taken");
+        let mut answer = String::new();
+        timeout(PATIENCE, stream.read_to_string(&mut answer)).await.unwrap().expect("the answer can be read");
+        assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
+    }
+}
+
 #[tokio::test]
 async fn unknown_paths_and_methods_are_answered_in_json() {
     let running = start(router(), quick()).await;
@@ -86,18 +146,56 @@ async fn unknown_paths_and_methods_are_answered_in_json() {
 }
 
 #[tokio::test]
-async fn draining_finishes_the_request_in_hand() {
-    let (began, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-    let (inside, gate) = (Arc::clone(&began), Arc::clone(&go_on));
-    let slow = Router::new().route(
+async fn a_slow_body_is_cut_off_whoever_reads_it() {
+    let careless = Router::new().route(
         "/",
-        get(async move || {
-            inside.notify_one();
-            gate.notified().await;
-            "finished"
-        }),
+        post(
+            async |body: Result<String, axum::extract::rejection::StringRejection>| {
+                if body.is_ok() { "whole" } else { "cut off" }
+            },
+        ),
     );
-    let mut running = start(slow, Limits { lag: Duration::ZERO, ..Limits::default() }).await;
+    let running = start(careless, quick()).await;
+    let answer = talk(running.address, "POST / HTTP/1.1\r\nhost: h\r\ncontent-length: 10\r\n\r\n01").await;
+    assert!(answer.ends_with("cut off"), "{answer}");
+    let whole = "POST / HTTP/1.1\r\nhost: h\r\nconnection: close\r\ncontent-length: 2\r\n\r\n01";
+    assert!(talk(running.address, whole).await.ends_with("whole"));
+}
+
+/// The client neither reads nor goes away; the one place it holds comes free all the same.
+#[tokio::test]
+async fn a_client_that_does_not_take_its_answer_is_cut_off() {
+    let large = router().route("/large", get(async || vec![b'x'; 64 << 20]));
+    let running = start(large, Limits { connections: 1, ..quick() }).await;
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4096).unwrap();
+    let mut greedy = socket.connect(running.address).await.unwrap();
+    greedy.write_all(b"GET /large HTTP/1.1\r\nhost: h\r\n\r\n").await.unwrap();
+    let request = "GET / HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n";
+    assert!(talk(running.address, request).await.ends_with("hello"));
+    drop(greedy);
+}
+
+#[tokio::test]
+async fn a_body_that_ends_early_is_told_from_a_slow_one() {
+    let (told, mut heard) = tokio::sync::mpsc::channel(1);
+    let read = async move |headers: HeaderMap, body: Body| {
+        told.send(read_body(&headers, body, 10, PATIENCE).await).await.unwrap();
+    };
+    let running = start(Router::new().route("/", post(read)), quick()).await;
+    let mut stream = TcpStream::connect(running.address).await.unwrap();
+    let chunked = b"POST / HTTP/1.1\r\nhost: h\r\ntransfer-encoding: chunked\r\n\r\n2\r\n01\r\nnonsense\r\n";
+    stream.write_all(chunked).await.unwrap();
+    assert_eq!(timeout(PATIENCE, heard.recv()).await.unwrap(), Some(Err(BodyError::Broken)));
+    let mut stream = TcpStream::connect(running.address).await.unwrap();
+    stream.write_all(b"POST / HTTP/1.1\r\nhost: h\r\ncontent-length: 4\r\n\r\n01").await.unwrap();
+    assert_eq!(timeout(PATIENCE, heard.recv()).await.unwrap(), Some(Err(BodyError::TooSlow)));
+}
+
+#[tokio::test]
+async fn draining_finishes_the_request_in_hand() {
+    let (router, began, go_on) = gated();
+    let mut running = start(router, Limits { lag: Duration::ZERO, ..Limits::default() }).await;
     let request = async { talk(running.address, "GET / HTTP/1.1\r\nhost: h\r\n\r\n").await };
     let stop = async {
         began.notified().await;
@@ -109,7 +207,29 @@ async fn draining_finishes_the_request_in_hand() {
     };
     let (answer, ()) = tokio::join!(request, stop);
     assert!(answer.ends_with("finished"), "{answer}");
-    assert!(timeout(PATIENCE, running.server.join_next()).await.unwrap().unwrap().unwrap().is_ok());
+    running.ended().await;
+}
+
+#[tokio::test]
+async fn during_the_lag_new_connections_are_served() {
+    let mut running = start(router(), Limits { lag: PATIENCE, ..Limits::default() }).await;
+    running.shutdown.begin();
+    let request = "GET / HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n";
+    assert!(talk(running.address, request).await.ends_with("hello"));
+    running.shutdown.force();
+    running.ended().await;
+}
+
+#[tokio::test]
+async fn the_hard_stage_cuts_off_what_is_in_hand() {
+    let (router, began, _go_on) = gated();
+    let mut running = start(router, Limits::default()).await;
+    let mut stream = TcpStream::connect(running.address).await.unwrap();
+    stream.write_all(b"GET / HTTP/1.1\r\nhost: h\r\n\r\n").await.unwrap();
+    began.notified().await;
+    running.shutdown.force();
+    running.ended().await;
+    assert_eq!(stream.read(&mut [0; 1]).await.unwrap_or_default(), 0, "there is no answer");
 }
 
 #[tokio::test]
@@ -125,9 +245,11 @@ async fn connections_over_the_limit_wait_outside() {
 }
 
 #[tokio::test]
-async fn a_panic_ends_its_connection_alone() {
-    let jumpy = router().route("/panic", get(async || -> &'static str { panic!("never mind") }));
+async fn a_panic_is_answered_and_hurts_nobody_else() {
+    let jumpy = router().route("/panic", get(async || -> &'static str { panic!("+13125550100 said hello") }));
     let running = start(jumpy, quick()).await;
-    assert_eq!(talk(running.address, "GET /panic HTTP/1.1\r\nhost: h\r\n\r\n").await, "");
+    let answer = talk(running.address, "GET /panic HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n").await;
+    assert!(answer.starts_with("HTTP/1.1 500 ") && answer.contains("{\"error\":\"internal error\""), "{answer}");
+    assert!(!answer.contains("13125550100"), "{answer}");
     assert!(talk(running.address, "GET / HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n").await.ends_with("hello"));
 }

@@ -1,63 +1,74 @@
-use std::fs::Permissions;
+use std::fs::{Metadata, Permissions};
 use std::future::Future;
-use std::os::unix::fs::PermissionsExt;
+use std::io;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use axum::Router;
-use tokio::net::{UnixListener, UnixStream};
-use tokio::task::JoinSet;
+use tokio::fs;
+use tokio::net::{UnixListener, UnixSocket, UnixStream};
 
-use super::connection::{Ended, Server};
-use super::{Limits, connection};
+use super::Limits;
+use super::accept::{self, Door};
 use crate::Shutdown;
+
+/// People and their tools connect here, one at a time; more wait.
+const BACKLOG: u32 = 128;
 
 /// Opens a socket file, mode 0600, and gives the task that serves it until the shutdown and removes it.
 ///
 /// # Errors
-/// Another process serves there, or the file cannot be made.
+/// Another process serves there, something that is no socket is there, or the file cannot be made.
 pub async fn serve_unix(
     path: PathBuf,
     router: Router,
     shutdown: Shutdown,
 ) -> anyhow::Result<impl Future<Output = anyhow::Result<()>> + Send> {
-    let listener = open(&path).await.with_context(|| format!("the socket {} cannot be opened", path.display()))?;
+    let opened = open(&path).await;
+    let (listener, own) = opened.with_context(|| format!("the socket {} cannot be opened", path.display()))?;
     Ok(async move {
-        let server = Server::new(router, &Limits::default(), shutdown.clone());
-        let mut connections = JoinSet::new();
-        loop {
-            tokio::select! {
-                () = shutdown.stopping() => break,
-                accepted = listener.accept() => match accepted {
-                    Ok((stream, _)) => {
-                        let server = server.clone();
-                        connections.spawn(async move { server.over(stream).await; Ended });
-                    }
-                    Err(error) => connection::accept_failed(&error, &shutdown).await,
-                },
-                Some(ended) = connections.join_next() => Ended::observe(ended),
-            }
+        let limits = Limits { lag: Duration::ZERO, ..Limits::default() };
+        accept::run(Door::Unix(listener), router, &limits, &shutdown).await?;
+        // A successor may have put its own socket there, which is not ours to remove.
+        match there(&path).await {
+            Ok(Some(found)) if (found.dev(), found.ino()) == (own.dev(), own.ino()) => fs::remove_file(&path).await,
+            Ok(_) => Ok(()),
+            Err(error) => Err(error),
         }
-        server.drain();
-        while let Some(ended) = connections.join_next().await {
-            Ended::observe(ended);
-        }
-        tokio::fs::remove_file(&path).await.with_context(|| format!("the socket {} cannot be removed", path.display()))
+        .with_context(|| format!("the socket {} cannot be removed", path.display()))
     })
 }
 
-/// A socket file nobody answers on was left by a process that was killed, and may go.
-async fn open(path: &Path) -> anyhow::Result<UnixListener> {
+/// A socket nobody answers on was left by a process that was killed, and may go. Anything else at its path is a slip of the
+/// configuration, and is not touched.
+async fn open(path: &Path) -> anyhow::Result<(UnixListener, Metadata)> {
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        tokio::fs::create_dir_all(folder).await?;
+        fs::create_dir_all(folder).await?;
     }
-    if path.exists() {
-        if UnixStream::connect(path).await.is_ok() {
-            bail!("another process serves there");
+    if let Some(found) = there(path).await? {
+        if !found.file_type().is_socket() {
+            bail!("something that is no socket is there; name another path, or move it away");
         }
-        tokio::fs::remove_file(path).await?;
+        match UnixStream::connect(path).await {
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path).await?,
+            Err(error) => return Err(error).context("whether another process serves there cannot be seen"),
+            Ok(_) => bail!("another process serves there"),
+        }
     }
-    let listener = UnixListener::bind(path)?;
-    tokio::fs::set_permissions(path, Permissions::from_mode(0o600)).await?;
-    Ok(listener)
+    let socket = UnixSocket::new_stream()?;
+    socket.bind(path)?;
+    // Nobody can connect until it listens, so there is no moment at which others than the owner could.
+    fs::set_permissions(path, Permissions::from_mode(0o600)).await?;
+    let own = fs::symlink_metadata(path).await?;
+    Ok((socket.listen(BACKLOG)?, own))
+}
+
+async fn there(path: &Path) -> io::Result<Option<Metadata>> {
+    match fs::symlink_metadata(path).await {
+        Ok(found) => Ok(Some(found)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
 }

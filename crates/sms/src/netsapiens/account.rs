@@ -1,4 +1,4 @@
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, header};
@@ -38,6 +38,7 @@ pub struct Account {
     config: Config,
     http: HttpClient,
     clock: Clock,
+    timeout: Duration,
 }
 
 /// One SMS (section 3.1). Strict: `from-number`, and a string for one recipient (section 12, 5 and 6).
@@ -51,6 +52,7 @@ struct Sms<'a> {
     from_number: &'a str,
 }
 
+/// A send takes no longer, whatever calls it is made of: its caller takes an attempt for dead soon after, and repeats it.
 const TIMEOUT: Duration = Duration::from_secs(15);
 /// Rows a look reads: a conversation's newest messages.
 const LOOK_LIMIT: u32 = 50;
@@ -58,7 +60,7 @@ const LOOK_LIMIT: u32 = 50;
 impl Account {
     /// A client of one account.
     pub fn new(config: Config, http: HttpClient, clock: Clock) -> Self {
-        Self { config, http, clock }
+        Self { config, http, clock, timeout: TIMEOUT }
     }
 
     /// Its configured name.
@@ -67,6 +69,7 @@ impl Account {
     }
 
     pub(crate) async fn send(&self, request: &SendRequest) -> Result<Sent, SendError> {
+        let began = Instant::now();
         let session = session_of(request);
         let body = Sms {
             kind: "sms",
@@ -76,22 +79,31 @@ impl Account {
         };
         let body = serde_json::to_vec(&body).expect("texts have a JSON form");
         let route = format!("messagesessions/{}/messages", segment(session.as_str()));
-        let answered = self.post(request, &route, body.clone()).await;
+        let answered = self.post(request, &route, body.clone(), self.timeout).await;
         // Old servers have no such route; the one without a session starts one (section 3.2).
         let answered = match answered {
-            Ok(answer) if answer.status.as_u16() == 404 => self.post(request, "messages", body).await,
+            Ok(answer) if answer.status.as_u16() == 404 => {
+                let left = self.timeout.saturating_sub(began.elapsed());
+                self.post(request, "messages", body, left).await
+            }
             answered => answered,
         };
         answer::sent(&self.config.name, answered, session, self.clock.now())
     }
 
-    async fn post(&self, request: &SendRequest, route: &str, body: Vec<u8>) -> Result<Answer, CallError> {
+    async fn post(
+        &self,
+        request: &SendRequest,
+        route: &str,
+        body: Vec<u8>,
+        timeout: Duration,
+    ) -> Result<Answer, CallError> {
         let call = Call {
             method: Method::POST,
             url: self.user_url(&request.user, route),
             headers: self.headers(&request.attempt),
             body: Bytes::from(body),
-            timeout: TIMEOUT,
+            timeout,
         };
         self.http.call(self.config.name.as_str(), "send", call).await
     }
@@ -104,7 +116,7 @@ impl Account {
             url: self.user_url(&request.user, &route),
             headers: self.headers(""),
             body: Bytes::new(),
-            timeout: TIMEOUT,
+            timeout: self.timeout,
         };
         let answered = self.http.call(self.config.name.as_str(), "look", call).await;
         let rows = answer::rows(&self.config.name, answered, self.clock.now())?;

@@ -9,6 +9,7 @@ use runtime::{Answer, CallError};
 use serde_json::Value;
 
 use super::fields::{Fields, scalar};
+use super::lenient;
 use crate::{SendError, Sent};
 
 /// How long an edge that blocks us is left alone (section 9).
@@ -26,7 +27,7 @@ pub(super) fn sent(
         CallError::NotReached(_) => SendError::Later { after: None, cause: format!("provider {account}: {error}") },
         CallError::NoAnswer(_) => SendError::Unknown { cause: format!("provider {account}: {error}") },
     })?;
-    let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+    let body = lenient::parse(&answer.body).unwrap_or_default();
     if answer.status.is_success() {
         return accepted(account, &body, session);
     }
@@ -41,7 +42,7 @@ pub(super) fn rows(
 ) -> Result<Vec<Value>, SendError> {
     let later = |cause| SendError::Later { after: None, cause };
     let answer = answered.map_err(|error| later(format!("provider {account}: {error}")))?;
-    let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+    let body = lenient::parse(&answer.body).unwrap_or_default();
     match (answer.status.as_u16(), body) {
         (404, _) => Ok(Vec::new()),
         (200..=299, Value::Array(rows)) => Ok(rows),
@@ -113,11 +114,10 @@ fn refused(account: &NeighbourName, answer: &Answer, body: &Value, now: Timestam
         413 => never(ReasonCode::Unsupported, "The message is too large for the provider."),
         429 => later(Some(answer.retry_after(now).unwrap_or(THROTTLE_PAUSE))),
         503 => later(answer.retry_after(now)),
-        500 | 502 | 504 => SendError::Unknown { cause },
         300..=399 => {
             SendError::AccountFault { cause: format!("{cause}, a redirect; check base_url of provider {account}") }
         }
-        501..=599 => SendError::Unknown { cause },
+        500..=599 => SendError::Unknown { cause },
         _ => never(ReasonCode::General, "The provider refused the message."),
     }
 }
@@ -128,7 +128,9 @@ fn bad_request(body: &Value, cause: &str) -> SendError {
     let says = |parts: &[&str]| parts.iter().any(|part| words.contains(part));
     let (code, reason) = if says(&["from-number", "from_num", "from number"]) {
         (ReasonCode::NotAllowed, "The provider does not let this channel send from its number.")
-    } else if says(&["destination", "recipient", "to-number", "phone number"]) {
+    } else if says(&["destination", "recipient", "to-number", "phone number"])
+        || says(&["number"]) && says(&["invalid", "not valid"])
+    {
         (ReasonCode::InvalidDestination, "The provider says that the recipient's number is not valid.")
     } else {
         (ReasonCode::General, "The provider refused the message.")

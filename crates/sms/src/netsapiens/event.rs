@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 
 use super::account::Config;
 use super::fields::{Fields, coerced, digits, same_number};
-use super::{history, time};
+use super::{history, lenient, time};
 use crate::{ConsumerText, ReadEvents, Unreadable};
 
 /// What an event tells of one message, whatever its names.
@@ -28,10 +28,7 @@ struct Told<'a> {
 const PICTURE: &str = "[The consumer sent a picture or file, which this version of the bridge cannot fetch.]";
 
 pub(super) fn read(body: &[u8], account: &Config) -> Result<ReadEvents, Unreadable> {
-    let text = String::from_utf8_lossy(body);
-    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
-    let root: Value =
-        serde_json::from_str(text).map_err(|error| Unreadable { line: error.line(), column: error.column() })?;
+    let root = lenient::parse(body).map_err(|error| Unreadable { line: error.line(), column: error.column() })?;
     let mut events = ReadEvents::default();
     let objects: &[Value] = match &root {
         Value::Array(objects) => objects,

@@ -66,12 +66,13 @@ pub(super) fn coerced(text: &str) -> String {
         return trimmed.to_owned();
     }
     let digits = trimmed.trim_start_matches('+');
-    if digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        let bare = digits.trim_start_matches('0');
-        return if bare.is_empty() { "0".to_owned() } else { bare.to_owned() };
+    // PHP makes a float of an integer that 64 bits do not hold, which leaves 17 of its digits.
+    if let Ok(number) = digits.parse::<i64>() {
+        return number.to_string();
     }
     match trimmed.parse::<f64>() {
-        Ok(number) if number.fract() == 0.0 && number.abs() < 1e15 => format!("{number:.0}"),
+        // Adding zero takes the sign of a negative one away.
+        Ok(number) if number.fract() == 0.0 && number.abs() < 1e15 => format!("{:.0}", number + 0.0),
         Ok(number) => format!("{number:e}"),
         Err(_) => trimmed.to_owned(),
     }
@@ -83,15 +84,25 @@ mod tests {
 
     #[test]
     fn coercion_makes_both_paths_equal() {
-        for (one, other) in
-            [("007", "7"), (" 5 ", "5"), ("+5", "5"), ("1e5", "100000.0"), ("0", "000"), ("1.50", "1.5")]
-        {
+        for (one, other) in [
+            ("007", "7"),
+            (" 5 ", "5"),
+            ("+5", "5"),
+            ("1e5", "100000.0"),
+            ("0", "000"),
+            ("1.50", "1.5"),
+            ("-007", "-7"),
+            ("-0", "0"),
+            ("-0.0", "0"),
+            ("12345678901234567890123", "1.2345678901234568e+22"),
+            ("18446744073709551615", "1.8446744073709552e+19"),
+        ] {
             assert_eq!(coerced(one), coerced(other), "{one} and {other}");
         }
         for (one, other) in [("7", "8"), ("yes", "no"), ("1-800", "1800"), ("-", "+")] {
             assert_ne!(coerced(one), coerced(other), "{one} and {other}");
         }
-        assert_eq!(coerced("12345678901234567890123"), "12345678901234567890123");
+        assert_eq!(coerced("9223372036854775807"), "9223372036854775807", "what 64 bits hold keeps every digit");
     }
 
     #[test]

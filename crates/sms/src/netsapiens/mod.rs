@@ -5,6 +5,7 @@ mod answer;
 mod event;
 mod fields;
 mod history;
+mod lenient;
 mod session;
 mod time;
 

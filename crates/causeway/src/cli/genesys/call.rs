@@ -2,7 +2,8 @@ use anyhow::{Context, anyhow};
 use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 use model::{
-    Address, Arrival, ArrivalPath, InboundMessage, MessageId, PhoneNumber, Private, ReasonCode, Receipt, ReceiptStatus, TraceId,
+    Address, Arrival, ArrivalPath, InboundMessage, MessageId, PhoneNumber, Private, ReasonCode, Receipt, ReceiptStatus,
+    TraceId,
 };
 use runtime::{Clock, HttpClient};
 
@@ -128,12 +129,9 @@ fn door(config: &Config, channel: &Channel) -> anyhow::Result<(genesys::Client, 
         channel_api_key: tenant.api_key.clone().filter(|_| tenant.send_api_key),
         send_message_id: tenant.send_message_id,
     };
-    let access = genesys::ChannelAccess {
-        name: channel.name.clone(),
-        id: channel.id.clone(),
-        secrets: channel.secrets.clone(),
-    };
-    Ok((genesys::Client::new(settings, HttpClient::new(&config.net)?), access))
+    let access =
+        genesys::ChannelAccess { name: channel.name.clone(), id: channel.id.clone(), secrets: channel.secrets.clone() };
+    Ok((genesys::Client::new(settings, HttpClient::new(&config.net)?, Clock::system()), access))
 }
 
 pub(super) fn trace() -> TraceId {

@@ -75,7 +75,10 @@ impl SimulateWebhook {
         let channel = find(&config, &self.channel)?;
         let url = match self.url {
             Some(url) => url,
-            None => channel_urls(&config, false).into_iter().find(|urls| urls.channel == self.channel).map(|urls| urls.webhook_url)
+            None => channel_urls(&config, false)
+                .into_iter()
+                .find(|urls| urls.channel == self.channel)
+                .map(|urls| urls.webhook_url)
                 .filter(|_| config.http.public_url.is_some())
                 .context("give --url, or set http.public_url")?,
         };
@@ -94,7 +97,8 @@ impl SimulateWebhook {
         headers.insert("x-b3-traceid", header(trace().to_string())?);
         headers.insert("content-type", HeaderValue::from_static("application/json"));
         let call = Call { method: Method::POST, url, headers, body, timeout: TIMEOUT };
-        let answer = HttpClient::new(&config.net)?.call("self", "simulate-webhook", call).await.map_err(anyhow::Error::from)?;
+        let answer =
+            HttpClient::new(&config.net)?.call("self", "simulate-webhook", call).await.map_err(anyhow::Error::from)?;
         output::line(&format!("{} {}", answer.status, String::from_utf8_lossy(&answer.body)));
         if !answer.status.is_success() {
             return Err(anyhow!("the bridge refused the webhook with {}", answer.status).into());

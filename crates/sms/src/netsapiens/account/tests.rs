@@ -135,6 +135,7 @@ async fn refusals_are_classified_by_what_to_do_next() {
     for (status, body, expected) in [
         (400, r#"{"code":400,"message":"Invalid from-number 13125550100"}"#, ReasonCode::NotAllowed),
         (400, r#"{"code":400,"message":"destination 13125550142 is invalid"}"#, ReasonCode::InvalidDestination),
+        (400, r#"{"code":400,"message":"Number is invalid"}"#, ReasonCode::InvalidDestination),
         (400, "", ReasonCode::General),
         (413, "", ReasonCode::Unsupported),
         (422, "", ReasonCode::General),
@@ -154,6 +155,26 @@ async fn an_old_server_gets_the_route_without_a_session_once() {
     assert!(running.account.send(&request(None)).await.is_ok());
     assert!(running.seen.lock().unwrap()[1].0.ends_with("/users/9000/messages"));
     assert!(matches!(sends(404, "").await, Err(SendError::Never { .. })));
+}
+
+/// The caller takes an attempt for dead some seconds after 15: a second call with a time of its own would run past that.
+#[tokio::test]
+async fn both_routes_together_take_no_longer_than_one_call_may() {
+    let limit = Duration::from_millis(1500);
+    let slow = move |request: Request| async move {
+        let held = if request.uri().path().contains("messagesessions") { limit * 2 / 3 } else { limit * 20 };
+        let _over = tokio::time::timeout(held, std::future::pending::<()>()).await;
+        http::StatusCode::NOT_FOUND
+    };
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut server = JoinSet::new();
+    server.spawn(async move { axum::serve(listener, Router::new().fallback(slow)).await.unwrap() });
+    let account = Account { timeout: limit, ..account(format!("http://{address}")) };
+    let began = Instant::now();
+    let sent = account.send(&request(None)).await;
+    assert!(matches!(sent, Err(SendError::Unknown { .. })), "{sent:?}");
+    assert!(began.elapsed() < limit * 3 / 2, "{:?}", began.elapsed());
 }
 
 #[tokio::test]
@@ -190,6 +211,10 @@ async fn an_attempt_is_found_by_its_name_then_by_its_text() {
         assert_eq!(looks(200, serde_json::json!([row.clone()])).await.as_ref(), Ok(expected), "{row}");
         assert_eq!(looks(200, row.clone()).await.as_ref(), Ok(expected), "a list of one may come bare: {row}");
     }
+    let cut = format!(r#"[{{"direction":"orig","text":"\ud83d"}},{}]"#, row(Some(&agent), new, "Hello there"));
+    let running = far(move |_| (200, cut.clone())).await;
+    let looked = running.account.look(&request(Some("s1")), BEGAN.parse().unwrap()).await;
+    assert_eq!(looked.as_ref(), Ok(&found), "half an emoji of the consumer's hides no row of ours");
     let inbound = serde_json::json!([{ "direction": "orig", "timestamp": new, "text": "Hello there", "from-number": 13125550142u64 }]);
     assert_eq!(looks(200, inbound).await, Ok(Look::NotThere), "the consumer said the same");
 }

@@ -73,10 +73,69 @@ fn what_is_no_json_is_unreadable_and_nesting_is_bounded() {
     assert!(read("[".repeat(100_000).as_bytes(), &account()).is_err());
 }
 
+/// Any JSON, with the names the reader looks for more often than chance would have them.
+fn json() -> impl Strategy<Value = Value> {
+    let scalar = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        any::<String>().prop_map(Value::from),
+        proptest::sample::select(vec!["message", "messagesession", "orig", "sms", "mms", "unread", "13125550142"])
+            .prop_map(Value::from),
+    ];
+    let key = prop_oneof![
+        proptest::sample::select(vec![
+            "object",
+            "model",
+            "direction",
+            "type",
+            "from_num",
+            "from-number ",
+            "dialed",
+            "text",
+            "timestamp",
+            "remote",
+            "last_sender",
+            "last_mesg",
+            "last_status",
+            "smsani",
+            "media_type",
+            "session_id",
+        ])
+        .prop_map(str::to_owned),
+        any::<String>(),
+    ];
+    scalar.prop_recursive(4, 60, 12, move |inner| {
+        prop_oneof![
+            proptest::collection::vec(inner.clone(), 0..8).prop_map(Value::from),
+            proptest::collection::vec((key.clone(), inner), 0..12)
+                .prop_map(|fields| Value::Object(fields.into_iter().collect())),
+        ]
+    })
+}
+
 proptest! {
     #[test]
     fn no_bytes_make_the_reader_panic(body in proptest::collection::vec(any::<u8>(), 0..400)) {
         let _read = read(&body, &account());
+    }
+
+    #[test]
+    fn no_json_makes_the_reader_panic(root in json()) {
+        prop_assert!(read(root.to_string().as_bytes(), &account()).is_ok());
+    }
+
+    #[test]
+    fn a_number_and_its_text_have_one_fingerprint(number in any::<i64>(), zeros in "0{0,3}", space in " {0,2}") {
+        let sign = if number < 0 { "-" } else { "" };
+        let written = format!("{space}{sign}{zeros}{}{space}", number.unsigned_abs());
+        let fingerprint = |text: Value| {
+            let event = serde_json::json!({ "object": "message", "direction": "orig", "type": "sms", "id": "1",
+                "session_id": "s", "text": text, "from_num": "13125550142", "dialed": "13125550100" });
+            read(event.to_string().as_bytes(), &account()).unwrap().texts.remove(0).arrival.fingerprint
+        };
+        prop_assert_eq!(fingerprint(number.into()), fingerprint(written.into()));
     }
 
     #[test]

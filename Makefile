@@ -1,0 +1,41 @@
+# Every command of this project, one line each; cargo and scripts/ do the work.
+.DEFAULT_GOAL := help
+.PHONY: help run test test-full bench check fmt lint
+
+TESTS := --workspace --no-fail-fast
+
+help: ## print this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: ## build and start the sandbox: the bridge between simulated neighbours, with a web page (ARGS="--listen 127.0.0.1:9000")
+	@echo "Building the sandbox. A first build takes some minutes."
+	cargo run -p causeway -- sandbox $(ARGS)
+
+# One build for the program and the tests, so that nothing is compiled twice with other features.
+# The tests start the program as a process: target/debug/causeway.
+test: ## install what the tests need where it is missing, and run them (RabbitMQ 4.3 in full, 3.10 for the contract suite)
+	@scripts/install-test-deps
+	@echo "Building the program and the tests. A first build takes some minutes."
+	cargo build --workspace --bins --tests --examples
+	cargo test $(TESTS)
+
+test-full: ## the same with the long tests, and more cases of every property
+	@scripts/install-test-deps
+	@echo "Building the program and the tests. A first build takes some minutes."
+	cargo build --workspace --bins --tests --examples
+	PROPTEST_CASES=2048 cargo test $(TESTS) -- --include-ignored
+
+bench: ## measure the embedded broker and the SQLite ledger
+	@echo "Building optimised. A first build takes some minutes."
+	cargo bench -p broker --bench embedded
+	cargo bench -p ledger --bench sqlite
+
+check: lint ## format, lints and documentation, as CI looks at them
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items
+
+lint: ## what CI refuses: unformatted code and clippy's warnings
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --all-features -- -D warnings
+
+fmt: ## format the code
+	cargo fmt --all

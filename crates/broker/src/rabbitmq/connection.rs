@@ -1,0 +1,291 @@
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use anyhow::anyhow;
+use lapin::options::{BasicGetOptions, ConfirmSelectOptions, QueueDeclareOptions};
+use lapin::types::FieldTable;
+use lapin::{BasicProperties, Channel};
+use model::Family;
+use runtime::Shutdown;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use super::link::{self, News, RECONNECT, Watch};
+use super::subscription::Subscription;
+use super::topology::{Surveyor, Wrong, code, policies};
+use super::{properties, publisher, told};
+use crate::source::Lost;
+use crate::{
+    DeadLetterReport, Envelope, OpenError, PublishError, QueueName, QueueReport, RabbitMqConfig, State, Topology,
+};
+
+/// RabbitMQ, by two connections: a broker that blocks publishers must not hold back acks. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Connection {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    config: RabbitMqConfig,
+    topology: Topology,
+    stop: Shutdown,
+    state: watch::Receiver<State>,
+    publishing: watch::Receiver<Option<Channel>>,
+    consuming: watch::Receiver<Option<Arc<lapin::Connection>>>,
+    supervisors: Mutex<JoinSet<()>>,
+}
+
+/// A topology that is wrong is looked at again this often, for somebody may have mended it.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
+/// How long a subscription waits for a connection before it says that there is none.
+const CONNECTED: Duration = Duration::from_secs(10);
+
+impl Connection {
+    pub(crate) async fn open(config: &RabbitMqConfig, topology: Topology) -> Result<Self, OpenError> {
+        // A provider that is there already is as good: the tree holds no other than ring.
+        let _already = rustls::crypto::ring::default_provider().install_default();
+        let not_yet = "the first connection is being made".to_owned();
+        let (state_sender, state) = watch::channel(State::Connecting(not_yet));
+        let (publishing_sender, publishing) = watch::channel(None);
+        let (consuming_sender, consuming) = watch::channel(None);
+        // The connections outlive the soft stage, in which messages in hand are still settled; `close` ends them.
+        let stop = Shutdown::new();
+        let mut supervisors = JoinSet::new();
+        let publish = Publishing {
+            config: config.clone(),
+            topology: topology.clone(),
+            state: state_sender,
+            channel: publishing_sender,
+            stop: stop.clone(),
+        };
+        supervisors.spawn(publish.supervise());
+        supervisors.spawn(supervise_consuming(config.clone(), consuming_sender, stop.clone()));
+        let supervisors = Mutex::new(supervisors);
+        let config = config.clone();
+        let shared = Shared { config, topology, stop, state, publishing, consuming, supervisors };
+        Ok(Self { shared: Arc::new(shared) })
+    }
+
+    pub(crate) async fn publish(&self, queue: &QueueName, envelope: Envelope) -> Result<(), PublishError> {
+        self.publish_raw(queue, properties::of_envelope(&envelope), &envelope.body).await
+    }
+
+    pub(super) async fn publish_raw(
+        &self,
+        queue: &QueueName,
+        properties: BasicProperties,
+        body: &[u8],
+    ) -> Result<(), PublishError> {
+        let mut state = self.state();
+        match &*state.borrow() {
+            State::Blocked(why) => return Err(PublishError::Blocked(why.clone())),
+            State::Connecting(why) => return Err(PublishError::Unavailable(why.clone())),
+            State::Topology(why) => return Err(PublishError::Refused(why.clone())),
+            State::Ready => {}
+        }
+        let channel = self.shared.publishing.borrow().clone();
+        let channel = channel.ok_or_else(|| PublishError::Unavailable("the connection is being made".to_owned()))?;
+        publisher::publish(&channel, &mut state, queue, properties, body).await
+    }
+
+    pub(crate) async fn subscribe(&self, queue: &QueueName, prefetch: u16) -> Result<Subscription, Lost> {
+        let link = self.consuming().await.map_err(|error| Lost(error.to_string()))?;
+        Subscription::open(self.clone(), &link, queue, prefetch).await
+    }
+
+    async fn consuming(&self) -> anyhow::Result<Arc<lapin::Connection>> {
+        let mut consuming = self.shared.consuming.clone();
+        let connected =
+            |link: &Option<Arc<lapin::Connection>>| link.as_ref().is_some_and(|link| link.status().connected());
+        let found = tokio::time::timeout(CONNECTED, consuming.wait_for(connected)).await;
+        let found = found
+            .map_err(|_| anyhow!("RabbitMQ is not connected"))?
+            .map_err(|_| anyhow!("the connection is closed"))?;
+        found.clone().ok_or_else(|| anyhow!("RabbitMQ is not connected"))
+    }
+
+    pub(crate) fn state(&self) -> watch::Receiver<State> {
+        self.shared.state.clone()
+    }
+
+    pub(crate) async fn apply_topology(&self) -> anyhow::Result<Vec<String>> {
+        let link = self.consuming().await?;
+        let config = RabbitMqConfig { declare: true, ..self.shared.config.clone() };
+        let walked = Surveyor::new(&link, &config).walk(&self.shared.topology).await;
+        let mut lines = walked.map_err(|wrong| match wrong {
+            Wrong::Topology(why) | Wrong::Connection(why) => anyhow!(why),
+        })?;
+        lines.extend(policies());
+        Ok(lines)
+    }
+
+    pub(crate) async fn queues(&self) -> anyhow::Result<Vec<QueueReport>> {
+        let link = self.consuming().await?;
+        let mut channel = link.create_channel().await?;
+        let mut reports = Vec::new();
+        for queue in self.shared.topology.work_queues().iter().chain(&Topology::dead_queues()) {
+            let name = queue.to_string();
+            let options = QueueDeclareOptions::durable().passive();
+            match channel.queue_declare(name.as_str().into(), options, FieldTable::default()).await {
+                Ok(found) => reports.push(QueueReport {
+                    queue: name,
+                    ready: u64::from(found.message_count()),
+                    in_hand: None,
+                    consumers: Some(u64::from(found.consumer_count())),
+                    oldest_seconds: None,
+                }),
+                // A queue that is missing is told of by the state; the others are still of interest.
+                Err(error) if code(&error).is_some() => channel = link.create_channel().await?,
+                Err(error) => return Err(anyhow!(told(&error))),
+            }
+        }
+        let _closed_or_gone = channel.close(200, "looked".into()).await;
+        Ok(reports)
+    }
+
+    pub(crate) async fn dead_letters(&self, family: Family, limit: usize) -> anyhow::Result<Vec<DeadLetterReport>> {
+        let link = self.consuming().await?;
+        let channel = link.create_channel().await?;
+        let name = QueueName::Dead(family).to_string();
+        let mut reports = Vec::new();
+        while reports.len() < limit {
+            let got = channel.basic_get(name.as_str().into(), BasicGetOptions::default()).await?;
+            let Some(got) = got else { break };
+            reports.push(properties::report(&got.delivery));
+        }
+        // Nothing was acked, so closing puts every one of them back in its place.
+        channel.close(200, "looked".into()).await?;
+        Ok(reports)
+    }
+
+    pub(crate) async fn close(self) {
+        self.shared.stop.force();
+        let supervisors = std::mem::take(&mut *self.shared.supervisors.lock().expect("nobody panics while closing"));
+        supervisors.join_all().await;
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.stop.force();
+    }
+}
+
+/// The supervisor of the publishing connection, which also keeps the state everybody reads.
+struct Publishing {
+    config: RabbitMqConfig,
+    topology: Topology,
+    state: watch::Sender<State>,
+    channel: watch::Sender<Option<Channel>>,
+    stop: Shutdown,
+}
+
+impl Publishing {
+    async fn supervise(self) {
+        let mut failures = 0;
+        while !self.stop.is_stopping() {
+            let wait = match self.connect().await {
+                Ok(watch) => {
+                    failures = 0;
+                    self.stay(watch).await;
+                    RECONNECT.wait(1)
+                }
+                Err(Wrong::Topology(why)) => {
+                    self.tell(State::Topology(why));
+                    LOOK_AGAIN
+                }
+                Err(Wrong::Connection(why)) => {
+                    failures += 1;
+                    self.tell(State::Connecting(why));
+                    RECONNECT.wait(failures)
+                }
+            };
+            self.channel.send_replace(None);
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                () = self.stop.stopping() => {}
+            }
+        }
+    }
+
+    async fn connect(&self) -> Result<(Arc<lapin::Connection>, Watch), Wrong> {
+        let lost = |error: lapin::Error| Wrong::Connection(told(&error));
+        let link = link::connect(&self.config, "causeway publish").await;
+        let link = link.map_err(|error| Wrong::Connection(format!("{error:#}")))?;
+        let watch = Watch::new(Arc::clone(&link));
+        Surveyor::new(&link, &self.config).walk(&self.topology).await?;
+        let channel = link.create_channel().await.map_err(lost)?;
+        channel.confirm_select(ConfirmSelectOptions::default()).await.map_err(lost)?;
+        self.channel.send_replace(Some(channel));
+        Ok((link, watch))
+    }
+
+    /// Follows a connection to its end.
+    async fn stay(&self, (link, mut watch): (Arc<lapin::Connection>, Watch)) {
+        let blocked = link.status().blocked();
+        self.tell(if blocked { State::Blocked("an alarm is in force".to_owned()) } else { State::Ready });
+        loop {
+            match watch.next(&self.stop).await {
+                News::Blocked(why) => self.tell(State::Blocked(why)),
+                News::Unblocked => self.tell(State::Ready),
+                News::Gone(why) => return self.tell(State::Connecting(why)),
+                News::Stopped => {
+                    let _closed_or_gone = link.close(200, "closed".into()).await;
+                    return;
+                }
+            }
+        }
+    }
+
+    fn tell(&self, state: State) {
+        let changed = self.state.send_if_modified(|known| {
+            let changed = *known != state;
+            known.clone_from(&state);
+            changed
+        });
+        match &state {
+            State::Ready if changed => tracing::info!("RabbitMQ is connected, and messages can be stored"),
+            _ if changed => tracing::warn!(?state, "messages cannot be stored"),
+            _ => {}
+        }
+    }
+}
+
+async fn supervise_consuming(
+    config: RabbitMqConfig,
+    sender: watch::Sender<Option<Arc<lapin::Connection>>>,
+    stop: Shutdown,
+) {
+    let mut failures = 0;
+    while !stop.is_stopping() {
+        match link::connect(&config, "causeway consume").await {
+            Ok(link) => {
+                failures = 0;
+                let mut watch = Watch::new(Arc::clone(&link));
+                sender.send_replace(Some(Arc::clone(&link)));
+                let why = loop {
+                    match watch.next(&stop).await {
+                        News::Blocked(_) | News::Unblocked => {}
+                        News::Gone(why) => break Some(why),
+                        News::Stopped => break None,
+                    }
+                };
+                sender.send_replace(None);
+                match why {
+                    Some(why) => tracing::warn!(why, "the consuming connection was lost; it is made again"),
+                    None => {
+                        let _closed_or_gone = link.close(200, "closed".into()).await;
+                    }
+                }
+            }
+            Err(error) => {
+                failures += 1;
+                tracing::debug!(error = format!("{error:#}"), "the consuming connection could not be made");
+            }
+        }
+        tokio::select! {
+            () = tokio::time::sleep(RECONNECT.wait(failures.max(1))) => {}
+            () = stop.stopping() => {}
+        }
+    }
+}

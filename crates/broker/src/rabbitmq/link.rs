@@ -1,0 +1,86 @@
+//! One connection to RabbitMQ, made again and again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use futures_util::{Stream, StreamExt};
+use lapin::runtime::default_runtime;
+use lapin::tcp::OwnedTLSConfig;
+use lapin::{ConnectionProperties, Event};
+use runtime::{Backoff, Shutdown};
+use secrecy::ExposeSecret;
+use tokio::time::{MissedTickBehavior, interval, timeout};
+
+use super::told;
+use crate::RabbitMqConfig;
+
+/// Waits between tries to connect.
+pub(super) const RECONNECT: Backoff = Backoff { base: Duration::from_millis(200), cap: Duration::from_secs(5) };
+/// For a whole connection, with its handshakes.
+const CONNECT: Duration = Duration::from_secs(10);
+/// How soon a connection that died without a word is noticed, beside its heartbeats.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Connects under a name that RabbitMQ's management shows.
+pub(super) async fn connect(config: &RabbitMqConfig, name: &str) -> anyhow::Result<Arc<lapin::Connection>> {
+    let properties = ConnectionProperties::default().with_connection_name(name.into());
+    let tls = OwnedTLSConfig { identity: None, cert_chain: authorities(config)? };
+    let url = config.url.expose_secret();
+    let connecting = lapin::Connection::connect_with_config(url, properties, tls, default_runtime()?);
+    let connected = timeout(CONNECT, connecting).await.context("no answer in time")?;
+    Ok(Arc::new(connected.map_err(|error| anyhow::anyhow!(told(&error)))?))
+}
+
+fn authorities(config: &RabbitMqConfig) -> anyhow::Result<Option<String>> {
+    let read = |file: &std::path::PathBuf| {
+        std::fs::read_to_string(file).with_context(|| format!("broker.tls.ca_file {} cannot be read", file.display()))
+    };
+    config.ca_file.as_ref().map(read).transpose()
+}
+
+/// What a connection tells of itself.
+pub(super) enum News {
+    Blocked(String),
+    Unblocked,
+    /// It is gone, and why.
+    Gone(String),
+    /// The process stops.
+    Stopped,
+}
+
+/// The news of one connection, in order.
+pub(super) struct Watch {
+    connection: Arc<lapin::Connection>,
+    events: std::pin::Pin<Box<dyn Stream<Item = Event> + Send>>,
+    ticks: tokio::time::Interval,
+}
+
+impl Watch {
+    pub(super) fn new(connection: Arc<lapin::Connection>) -> Self {
+        let events = Box::pin(connection.events_listener());
+        let mut ticks = interval(LOOK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        Self { connection, events, ticks }
+    }
+
+    pub(super) async fn next(&mut self, shutdown: &Shutdown) -> News {
+        loop {
+            tokio::select! {
+                () = shutdown.stopping() => return News::Stopped,
+                event = self.events.next() => match event {
+                    Some(Event::ConnectionBlocked(why)) => return News::Blocked(why),
+                    Some(Event::ConnectionUnblocked) => return News::Unblocked,
+                    Some(Event::Error(error)) if !self.connection.status().connected() => return News::Gone(told(&error)),
+                    Some(_) => {}
+                    None => return News::Gone("the connection ended".to_owned()),
+                },
+                _ = self.ticks.tick() => {
+                    if !self.connection.status().connected() {
+                        return News::Gone("the connection was lost".to_owned());
+                    }
+                }
+            }
+        }
+    }
+}

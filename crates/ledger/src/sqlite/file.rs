@@ -1,0 +1,129 @@
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+
+use super::schema;
+
+/// How long another process may hold the file.
+const BUSY: Duration = Duration::from_secs(5);
+/// Pause before a file is tried again that another process is just making.
+const AGAIN: Duration = Duration::from_millis(10);
+
+/// Opens the file for the first time, and makes it where it is missing.
+pub(super) fn open(path: &Path) -> Result<Connection, String> {
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        std::fs::create_dir_all(folder).map_err(|error| format!("its folder cannot be made: {error}"))?;
+    }
+    let connection = connect(path, OpenFlags::SQLITE_OPEN_CREATE).map_err(unusable)?;
+    durable(&connection)?;
+    schema::migrate(&connection)?;
+    Ok(connection)
+}
+
+/// Opens a file that was there before. One that has vanished is never replaced by an empty one: that would forget what was
+/// sent, and send it again.
+pub(super) fn reopen(path: &Path) -> Result<Connection, String> {
+    let connection = connect(path, OpenFlags::empty()).map_err(unusable)?;
+    durable(&connection)?;
+    Ok(connection)
+}
+
+/// Opens a file that was there before for reading; readers of a WAL wait for nobody.
+pub(super) fn open_for_reading(path: &Path) -> Result<Connection, String> {
+    let connection = connect(path, OpenFlags::empty()).map_err(unusable)?;
+    connection.pragma_update(None, "query_only", true).map_err(unusable)?;
+    Ok(connection)
+}
+
+fn connect(path: &Path, more: OpenFlags) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | more;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(BUSY)?;
+    connection.set_prepared_statement_cache_capacity(64);
+    Ok(connection)
+}
+
+/// Runs what can wait for another time, so that nobody waits behind it while another process holds the file.
+pub(super) fn without_waiting<T>(
+    connection: &Connection,
+    job: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+) -> rusqlite::Result<T> {
+    connection.busy_timeout(Duration::ZERO)?;
+    let done = job(connection);
+    connection.busy_timeout(BUSY)?;
+    done
+}
+
+fn unusable(error: rusqlite::Error) -> String {
+    format!("it cannot be used as a ledger: {error}")
+}
+
+/// An answer is given only after an fsync: a record before an effect must outlive a power cut, or the effect would be
+/// repeated.
+fn durable(connection: &Connection) -> Result<(), String> {
+    let began = Instant::now();
+    let mode = loop {
+        let set = connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get::<_, String>(0));
+        match set {
+            // The change to WAL does not wait for another process by itself, whatever the busy timeout.
+            Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) && began.elapsed() < BUSY => {
+                std::thread::sleep(AGAIN);
+            }
+            set => break set.map_err(unusable)?,
+        }
+    };
+    if mode != "wal" {
+        return Err(format!(
+            "its file system does not allow a write-ahead log (journal mode {mode}); keep it on a local disk"
+        ));
+    }
+    connection.pragma_update(None, "synchronous", "FULL").map_err(unusable)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_commit_is_an_fsync_also_after_reopening() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ledger.db");
+        for connection in [open(&path).unwrap(), reopen(&path).unwrap()] {
+            let synchronous: i64 = connection.query_row("PRAGMA synchronous", [], |row| row.get(0)).unwrap();
+            let mode: String = connection.query_row("PRAGMA journal_mode", [], |row| row.get(0)).unwrap();
+            assert_eq!((synchronous, mode.as_str()), (2, "wal"));
+        }
+    }
+
+    #[test]
+    fn what_can_wait_holds_nobody_up() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ledger.db");
+        let (connection, other) = (open(&path).unwrap(), open(&path).unwrap());
+        other.execute_batch("BEGIN IMMEDIATE").unwrap();
+        let began = Instant::now();
+        let done = without_waiting(&connection, |connection| connection.execute("DELETE FROM sessions", []));
+        assert_eq!(done.unwrap_err().sqlite_error_code(), Some(ErrorCode::DatabaseBusy));
+        assert!(began.elapsed() < BUSY / 2, "it did not wait");
+        let timeout: i64 = connection.query_row("PRAGMA busy_timeout", [], |row| row.get(0)).unwrap();
+        assert_eq!(timeout, 5_000, "everything else waits again");
+    }
+
+    #[test]
+    fn a_file_that_vanished_is_not_made_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ledger.db");
+        assert!(reopen(&path).is_err() && open_for_reading(&path).is_err());
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_file_of_something_else_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("other.db");
+        Connection::open(&path).unwrap().execute_batch("CREATE TABLE theirs (x)").unwrap();
+        let error = open(&path).unwrap_err();
+        assert!(error.contains("something else"), "{error}");
+    }
+}

@@ -1,0 +1,146 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use runtime::{Clock, HttpClient, HttpClientConfig, Shutdown};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+use super::faults::GenesysFaults;
+use super::state::State;
+use super::types::{
+    AgentMessage, GenesysSimConfig, RawBody, ReceivedMessage, ReceivedReceipt, Redelivery, Refusal, WebhookAnswer,
+    WebhookState,
+};
+use super::{api, webhook};
+use crate::crew::Crew;
+use crate::door::Door;
+
+/// A simulated Genesys, serving. Cheap to clone; it ends with the shutdown, or with its last clone.
+#[derive(Clone)]
+pub struct GenesysSim {
+    pub(super) state: Arc<State>,
+    pub(super) door: Arc<Door>,
+    _crew: Arc<Crew>,
+}
+
+impl GenesysSim {
+    /// Serves on `listener` until the shutdown.
+    pub fn start(listener: TcpListener, config: GenesysSimConfig, shutdown: Shutdown) -> Self {
+        let crew = Arc::new(Crew::default());
+        let foreman = crew.foreman();
+        let state = State::new(config, client(), foreman.clone(), shutdown.clone());
+        let state = Arc::new(state);
+        let door = Door::open(listener, api::routes(Arc::clone(&state)), &foreman, shutdown);
+        Self { state, door: Arc::new(door), _crew: crew }
+    }
+
+    /// What the bridge calls `base_url`: with `/nexus/v3`.
+    pub fn base_url(&self) -> String {
+        format!("http://{}/nexus/v3", self.door.address())
+    }
+
+    /// Takes the time from another clock from now on.
+    pub fn set_clock(&self, clock: Clock) {
+        self.state.room().clock = clock;
+    }
+
+    /// Tries webhooks otherwise from now on.
+    pub fn set_redelivery(&self, redelivery: Redelivery) {
+        self.state.room().redelivery = redelivery;
+    }
+
+    /// Posts the replies of a channel to `url` from now on; unknown channels are ignored.
+    pub fn set_webhook(&self, channel_id: &str, url: impl Into<String>) {
+        if let Some(channel) = self.state.room().channels.get_mut(channel_id) {
+            channel.webhook_url = Some(url.into());
+        }
+        self.state.changed();
+    }
+
+    /// An agent writes to a consumer: posts the signed webhook, again and again as Genesys does. Returns its message id at once.
+    pub fn agent_sends(&self, channel_id: &str, to: &str, text: &str) -> String {
+        webhook::send(&self.state, channel_id, to, text)
+    }
+
+    /// Posts any body as a signed webhook, once.
+    ///
+    /// # Errors
+    /// The channel is unknown or has no webhook, or no answer came.
+    pub async fn agent_sends_raw(&self, channel_id: &str, body: impl Into<RawBody>) -> anyhow::Result<WebhookAnswer> {
+        webhook::send_raw(&self.state, channel_id, body.into().0).await
+    }
+
+    /// What agents wrote, oldest first.
+    pub fn agent_messages(&self) -> Vec<AgentMessage> {
+        self.state.room().agent.to_vec()
+    }
+
+    /// One of them.
+    pub fn agent_message(&self, id: &str) -> Option<AgentMessage> {
+        self.state.room().agent.iter().rev().find(|message| message.id == id).cloned()
+    }
+
+    /// Waits until the webhook of a message is no longer being tried.
+    pub async fn webhook_settled(&self, id: &str, within: Duration) -> Option<WebhookState> {
+        let settled = |sim: &Self| {
+            let state = sim.agent_message(id)?.webhook;
+            (state != WebhookState::Sending).then_some(state)
+        };
+        self.until(within, settled).await
+    }
+
+    /// The consumers' messages that arrived, oldest first.
+    pub fn messages(&self) -> Vec<ReceivedMessage> {
+        self.state.room().messages.to_vec()
+    }
+
+    /// How many there ever were.
+    pub fn message_count(&self) -> u64 {
+        self.state.room().messages.total()
+    }
+
+    /// The receipts that arrived, oldest first.
+    pub fn receipts(&self) -> Vec<ReceivedReceipt> {
+        self.state.room().receipts.to_vec()
+    }
+
+    /// How many there ever were.
+    pub fn receipt_count(&self) -> u64 {
+        self.state.room().receipts.total()
+    }
+
+    /// The calls that were refused for what they were, oldest first.
+    pub fn refusals(&self) -> Vec<Refusal> {
+        self.state.room().refusals.to_vec()
+    }
+
+    /// The hand on the faults.
+    pub fn faults(&self) -> GenesysFaults<'_> {
+        GenesysFaults(self)
+    }
+
+    /// Changes whenever anything here does.
+    pub fn watch(&self) -> watch::Receiver<u64> {
+        self.state.changes()
+    }
+
+    /// Waits until `look` finds something, or the time is over.
+    pub async fn until<T>(&self, within: Duration, mut look: impl FnMut(&Self) -> Option<T>) -> Option<T> {
+        let mut changes = self.watch();
+        let found = async {
+            loop {
+                changes.borrow_and_update();
+                if let Some(found) = look(self) {
+                    return Some(found);
+                }
+                changes.changed().await.ok()?;
+            }
+        };
+        tokio::time::timeout(within, found).await.unwrap_or(None)
+    }
+}
+
+pub(crate) fn client() -> HttpClient {
+    let config = HttpClientConfig { connect_timeout: Duration::from_secs(5), ca_files: Vec::new(), proxy: None };
+    HttpClient::new(&config).expect("a client without authorities and proxy has nothing that can be wrong")
+}

@@ -1,0 +1,59 @@
+use std::collections::VecDeque;
+
+/// How much of every list is remembered; counts go on.
+pub(crate) const KEPT: usize = 5_000;
+
+/// The newest of a list, and how many there ever were.
+pub(crate) struct Kept<T> {
+    items: VecDeque<T>,
+    total: u64,
+}
+
+impl<T> Default for Kept<T> {
+    fn default() -> Self {
+        Self { items: VecDeque::new(), total: 0 }
+    }
+}
+
+impl<T> Kept<T> {
+    pub(crate) fn push(&mut self, item: T) {
+        if self.items.len() == KEPT {
+            self.items.pop_front();
+        }
+        self.items.push_back(item);
+        self.total += 1;
+    }
+
+    pub(crate) fn total(&self) -> u64 {
+        self.total
+    }
+
+    pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = &T> {
+        self.items.iter()
+    }
+
+    pub(crate) fn iter_mut(&mut self) -> impl DoubleEndedIterator<Item = &mut T> {
+        self.items.iter_mut()
+    }
+}
+
+impl<T: Clone> Kept<T> {
+    pub(crate) fn to_vec(&self) -> Vec<T> {
+        self.items.iter().cloned().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_oldest_go_and_the_count_stays() {
+        let mut kept = Kept::default();
+        for number in 0..KEPT + 3 {
+            kept.push(number);
+        }
+        assert_eq!(kept.total(), KEPT as u64 + 3);
+        assert_eq!(kept.to_vec(), (3..KEPT + 3).collect::<Vec<_>>());
+    }
+}

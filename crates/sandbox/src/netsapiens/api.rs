@@ -1,0 +1,155 @@
+//! What the bridge reads.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use axum::extract::{Path, Query, Request, State as Shared};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use http::{Method, StatusCode, header};
+use serde_json::{Value, json};
+
+use super::rows;
+use super::send;
+use super::state::State;
+
+/// Rows of a list where nobody says how many.
+const LIMIT: usize = 100;
+const LARGEST: usize = 1_000;
+
+type Words = HashMap<String, String>;
+
+pub(super) fn routes(state: Arc<State>) -> Router {
+    let user = "/domains/{domain}/users/{user}";
+    let api = Router::new()
+        .route("/version", get(version))
+        .route("/apikeys/~", get(api_key))
+        .route("/smsnumbers", get(numbers))
+        .route("/domains/{domain}/smsnumbers", get(numbers))
+        .route(&format!("{user}/smsnumbers"), get(numbers))
+        .route("/domains/{domain}/messagesessions", get(sessions))
+        .route(&format!("{user}/messages"), post(send::start))
+        .route(&format!("{user}/messagesessions"), get(sessions))
+        .route(&format!("{user}/messagesessions/{{session}}"), get(session))
+        .route(&format!("{user}/messagesessions/{{session}}/messages"), get(messages).post(send::in_session))
+        .fallback(async || error(StatusCode::NOT_FOUND, "Resource not found"))
+        .layer(from_fn_with_state(Arc::clone(&state), authorise))
+        .with_state(state);
+    Router::new().nest("/ns-api/v2", api).fallback(async || error(StatusCode::NOT_FOUND, "Resource not found"))
+}
+
+async fn authorise(Shared(state): Shared<Arc<State>>, request: Request, next: Next) -> Response {
+    let given = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let given = given.and_then(|value| value.strip_prefix("Bearer "));
+    if given != Some(&state.api_key) || state.faults.refuse_401.strikes() {
+        return error(StatusCode::UNAUTHORIZED, "Authentication Required");
+    }
+    if request.method() == Method::GET && state.faults.reads_answer_500.strikes() {
+        return error(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error");
+    }
+    next.run(request).await
+}
+
+async fn version(Shared(state): Shared<Arc<State>>) -> Json<Value> {
+    let now = rows::stamp(state.room().clock.now());
+    Json(json!({ "apiversion": "Version: 45.0.0", "hostname": "sandbox", "current-time": now }))
+}
+
+async fn api_key(Shared(state): Shared<Arc<State>>) -> Json<Value> {
+    Json(json!({
+        "description": "sandbox", "key-id": "nsd_sandbox", "reseller": "sandbox", "domain": state.domain,
+        "user-scope": "Office Manager", "ip-address": "", "readonly": "no",
+        "allowed-models": ["message", "messagesession", "smsnumber", "event"],
+    }))
+}
+
+/// A user's list of exactly one is a bare object, as some servers have it.
+async fn numbers(Shared(state): Shared<Arc<State>>, Path(path): Path<Words>, Query(query): Query<Words>) -> Response {
+    if let Err(refused) = place(&state, &path) {
+        return refused.into_response();
+    }
+    let room = state.room();
+    let owned = room.numbers.iter().filter(|(_, user)| path.get("user").is_none_or(|wanted| wanted == *user));
+    let row = |(number, user): (&String, &String)| {
+        json!({
+            "number": number, "application": "user", "domain": state.domain, "dest": rows::coerced(user),
+            "carrier": "sandbox", "mms-capable": false, "group-mms-capable": false,
+        })
+    };
+    let mut list = page(owned.map(row), &query);
+    match list.pop() {
+        Some(only) if list.is_empty() && path.contains_key("user") => Json(only).into_response(),
+        last => Json(list.into_iter().chain(last).collect::<Value>()).into_response(),
+    }
+}
+
+async fn sessions(Shared(state): Shared<Arc<State>>, Path(path): Path<Words>, Query(query): Query<Words>) -> Response {
+    if let Err(refused) = place(&state, &path) {
+        return refused.into_response();
+    }
+    let room = state.room();
+    let list = room.sessions.list(path.get("user").map(String::as_str));
+    Json(page(list.into_iter().map(|session| rows::session(session, &state.domain)), &query)).into_response()
+}
+
+/// One session, documented as an array.
+async fn session(Shared(state): Shared<Arc<State>>, Path(path): Path<Words>) -> Response {
+    let user = match place(&state, &path) {
+        Ok(user) => user,
+        Err(refused) => return refused.into_response(),
+    };
+    let room = state.room();
+    match path.get("session").and_then(|id| room.sessions.get(&user, id)) {
+        Some(session) => Json(json!([rows::session(session, &state.domain)])).into_response(),
+        None => error(StatusCode::NOT_FOUND, "Record not found"),
+    }
+}
+
+/// The rows of a session, the newest first.
+async fn messages(Shared(state): Shared<Arc<State>>, Path(path): Path<Words>, Query(query): Query<Words>) -> Response {
+    let user = match place(&state, &path) {
+        Ok(user) => user,
+        Err(refused) => return refused.into_response(),
+    };
+    let room = state.room();
+    match path.get("session").and_then(|id| room.sessions.get(&user, id)) {
+        Some(session) => {
+            let list = session.rows.iter().rev().map(|row| rows::message(session, row, &state.domain));
+            Json(page(list, &query)).into_response()
+        }
+        None => error(StatusCode::NOT_FOUND, "Record not found"),
+    }
+}
+
+fn page(rows: impl Iterator<Item = Value>, query: &Words) -> Vec<Value> {
+    let number = |key: &str| query.get(key).and_then(|value| value.parse::<usize>().ok());
+    rows.skip(number("start").unwrap_or(0)).take(number("limit").unwrap_or(LIMIT).clamp(1, LARGEST)).collect()
+}
+
+/// A domain or user that is not here.
+pub(super) struct Refused(String);
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        error(StatusCode::NOT_FOUND, &self.0)
+    }
+}
+
+/// The user of the path, where domain and user are ones of ours.
+pub(super) fn place(state: &State, path: &Words) -> Result<String, Refused> {
+    let domain = path.get("domain").map_or(state.domain.as_str(), String::as_str);
+    if domain != state.domain {
+        return Err(Refused(format!("Domain {domain} does not exist")));
+    }
+    let user = path.get("user").cloned().unwrap_or_default();
+    if path.contains_key("user") && !state.room().numbers.values().any(|owner| *owner == user) {
+        return Err(Refused(format!("User {user} does not exist in domain {domain}")));
+    }
+    Ok(user)
+}
+
+pub(super) fn error(status: StatusCode, message: &str) -> Response {
+    (status, Json(json!({ "code": status.as_u16(), "message": message }))).into_response()
+}

@@ -1,0 +1,141 @@
+//! What NetSapiens posts to the bridge: v1 names, every value a string, once, whatever comes back.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method, header};
+use runtime::Call;
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+
+use super::rows::stamp;
+use super::session::{Row, Session};
+use super::state::State;
+
+/// Posts run side by side for this many groups of sessions, and in order within one.
+const LANES: usize = 8;
+const LANE_LENGTH: usize = 1_024;
+/// For an answer; the real one is undocumented.
+const TIMEOUT: Duration = Duration::from_secs(10);
+/// "Above 302" counts as an error.
+const LAST_GOOD: u16 = 302;
+
+/// One post.
+pub(super) struct Posting(Bytes);
+
+/// The two ends of the lanes.
+pub(super) fn lanes() -> (Vec<mpsc::Sender<Posting>>, Vec<mpsc::Receiver<Posting>>) {
+    (0..LANES).map(|_| mpsc::channel(LANE_LENGTH)).unzip()
+}
+
+/// Posts what comes in until the shutdown.
+pub(super) async fn post_all(state: Arc<State>, mut lane: mpsc::Receiver<Posting>) {
+    let shutdown = state.shutdown.clone();
+    let posting = async {
+        while let Some(Posting(body)) = lane.recv().await {
+            post(&state, body).await;
+        }
+    };
+    tokio::select! {
+        () = posting => {}
+        () = shutdown.stopping() => {}
+    }
+}
+
+async fn post(state: &State, body: Bytes) {
+    let Some(url) = state.room().event_url.clone() else { return };
+    let mut headers = HeaderMap::new();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    let call = Call { method: Method::POST, url, headers, body, timeout: TIMEOUT };
+    let answer = state.client.call("sandbox-bridge", "event", call).await;
+    let taken = answer.is_ok_and(|answer| answer.status.as_u16() <= LAST_GOOD);
+    let mut room = state.room();
+    room.events.posted += 1;
+    room.events.failed += u64::from(!taken);
+    drop(room);
+    state.changed();
+}
+
+impl State {
+    /// Posts the events of a row, as the options have it.
+    pub(super) fn announce(&self, user: &str, session: &str, row: &Row) {
+        let room = self.room();
+        let options = room.options;
+        let Some(session) = room.sessions.get(user, session) else { return };
+        let message = json!([message_event(session, row, &self.domain, options.other_ids)]);
+        let twin = json!([session_event(session, row, &self.domain)]);
+        let lane = lane(&session.id);
+        drop(room);
+        for _ in 0..=options.duplicates {
+            if options.messages {
+                self.enqueue(lane, &message);
+            }
+            if let Some(after) = options.twins {
+                self.enqueue_later(lane, &twin, after);
+            }
+        }
+    }
+
+    fn enqueue(&self, lane: usize, event: &Value) {
+        let lost = self.faults.lose_events.strikes();
+        // A server that falls behind by a thousand events loses them too.
+        if lost || self.lanes[lane].try_send(Posting(event.to_string().into())).is_err() {
+            self.room().events.lost += 1;
+        }
+    }
+
+    fn enqueue_later(&self, lane: usize, event: &Value, after: Duration) {
+        if self.faults.lose_events.strikes() {
+            self.room().events.lost += 1;
+            return;
+        }
+        let (sender, posting) = (self.lanes[lane].clone(), Posting(event.to_string().into()));
+        let shutdown = self.shutdown.clone();
+        self.foreman.spawn(async move {
+            let late = async {
+                tokio::time::sleep(after).await;
+                // The lane ends only with the server, and then there is nobody left to tell.
+                let _ended = sender.send(posting).await;
+            };
+            tokio::select! {
+                () = late => {}
+                () = shutdown.stopping() => {}
+            }
+        });
+    }
+}
+
+fn lane(session: &str) -> usize {
+    let mut hasher = DefaultHasher::new();
+    session.hash(&mut hasher);
+    usize::try_from(hasher.finish() % LANES as u64).unwrap_or_default()
+}
+
+fn message_event(session: &Session, row: &Row, domain: &str, other_id: bool) -> Value {
+    let uid = format!("{}@{domain}", session.user);
+    let id = if other_id { format!("m-{:013x}", row.id) } else { row.id.to_string() };
+    let (from, from_uid, dialed, term_num, term_uid) = if row.outbound {
+        (session.number.as_str(), uid.as_str(), session.remote.as_str(), session.remote.as_str(), "")
+    } else {
+        (session.remote.as_str(), "", session.number.as_str(), "", uid.as_str())
+    };
+    json!({
+        "object": "message", "action": "INSERT", "hostname": "sandbox", "id": id, "timestamp": stamp(row.at),
+        "type": "sms", "domain": domain, "direction": if row.outbound { "term" } else { "orig" },
+        "from_num": from, "from_uid": from_uid, "term_num": term_num, "term_uid": term_uid, "dialed": dialed,
+        "text": row.text, "status": if row.outbound { "sending" } else { "" }, "session_id": session.id,
+        "media_type": "", "media_size": "0",
+    })
+}
+
+fn session_event(session: &Session, row: &Row, domain: &str) -> Value {
+    let sender = if row.outbound { format!("{}@{domain}", session.user) } else { session.remote.clone() };
+    json!({
+        "object": "messagesession", "action": "UPDATE", "hostname": "sandbox", "user": session.user, "domain": domain,
+        "session_id": session.id, "remote": session.remote, "smsani": session.number, "last_mesg": row.text,
+        "last_sender": sender, "last_mesg_type": "sms", "last_timestamp": stamp(row.at),
+        "last_status": if row.outbound { "read" } else { "unread" },
+    })
+}

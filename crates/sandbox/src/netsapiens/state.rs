@@ -1,0 +1,149 @@
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use anyhow::Context;
+use jiff::Timestamp;
+use runtime::{Clock, HttpClient, Shutdown};
+use tokio::sync::{mpsc, watch};
+
+use super::events::Posting;
+use super::faults::Faults;
+use super::session::{Between, NewRow, Sessions};
+use super::types::{ConsumerSms, EventOptions, NetSapiensSimConfig, SendAnswer, SentSms, SimNumber};
+use crate::crew::Foreman;
+use crate::kept::Kept;
+
+/// Everything a simulated NetSapiens knows, shared by its routes and its events.
+pub(super) struct State {
+    pub(super) domain: String,
+    pub(super) api_key: String,
+    pub(super) faults: Faults,
+    pub(super) client: HttpClient,
+    pub(super) foreman: Foreman,
+    pub(super) shutdown: Shutdown,
+    pub(super) lanes: Vec<mpsc::Sender<Posting>>,
+    changes: watch::Sender<u64>,
+    room: Mutex<Room>,
+}
+
+/// What changes.
+pub(super) struct Room {
+    pub(super) clock: Clock,
+    /// Number to user.
+    pub(super) numbers: BTreeMap<String, String>,
+    pub(super) event_url: Option<String>,
+    pub(super) options: EventOptions,
+    pub(super) answer: SendAnswer,
+    pub(super) sessions: Sessions,
+    pub(super) sent: Kept<SentSms>,
+    pub(super) received: Kept<ConsumerSms>,
+    pub(super) events: Events,
+}
+
+/// What became of the events.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Events {
+    pub(super) posted: u64,
+    pub(super) failed: u64,
+    pub(super) lost: u64,
+}
+
+/// What the routes need of a server.
+pub(super) struct Tools {
+    pub(super) client: HttpClient,
+    pub(super) foreman: Foreman,
+    pub(super) shutdown: Shutdown,
+    pub(super) lanes: Vec<mpsc::Sender<Posting>>,
+}
+
+impl State {
+    pub(super) fn new(config: NetSapiensSimConfig, tools: Tools) -> Self {
+        let numbers = config.numbers.into_iter().map(|SimNumber { user, number }| (number, user)).collect();
+        let room = Room {
+            clock: Clock::system(),
+            numbers,
+            event_url: config.event_url,
+            options: EventOptions::default(),
+            answer: SendAnswer::default(),
+            sessions: Sessions::new(),
+            sent: Kept::default(),
+            received: Kept::default(),
+            events: Events::default(),
+        };
+        let (changes, _) = watch::channel(0);
+        Self {
+            domain: config.domain,
+            api_key: config.api_key,
+            faults: Faults::default(),
+            client: tools.client,
+            foreman: tools.foreman,
+            shutdown: tools.shutdown,
+            lanes: tools.lanes,
+            changes,
+            room: Mutex::new(room),
+        }
+    }
+
+    /// No lock is held over an await, and none while another is taken.
+    pub(super) fn room(&self) -> MutexGuard<'_, Room> {
+        self.room.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn changed(&self) {
+        self.changes.send_modify(|count| *count += 1);
+    }
+
+    pub(super) fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+
+    /// A carrier brings a consumer's message.
+    pub(super) fn consumer_sends(&self, from: &str, number: &str, text: &str) -> anyhow::Result<String> {
+        let mut room = self.room();
+        let user = room.numbers.get(number).cloned().context("nobody here owns that number")?;
+        let at = room.clock.now();
+        let between = Between { user: &user, number, remote: from };
+        let session = room.sessions.current(between);
+        let row = NewRow { outbound: false, user_agent: String::new(), text: text.to_owned() };
+        let row = room.sessions.add(&session, between, at, row);
+        let sms = ConsumerSms {
+            at,
+            session: session.clone(),
+            from: from.to_owned(),
+            to: number.to_owned(),
+            text: text.to_owned(),
+            id: row.id.to_string(),
+        };
+        room.received.push(sms);
+        drop(room);
+        self.changed();
+        self.announce(&user, &session, &row);
+        Ok(row.id.to_string())
+    }
+
+    /// The bridge sends to a consumer.
+    pub(super) fn send(&self, between: Between<'_>, session: &str, user_agent: &str, text: &str) -> String {
+        let mut room = self.room();
+        let at: Timestamp = room.clock.now();
+        let row = NewRow { outbound: true, user_agent: user_agent.to_owned(), text: text.to_owned() };
+        let row = room.sessions.add(session, between, at, row);
+        let sms = SentSms {
+            at,
+            session: session.to_owned(),
+            user: between.user.to_owned(),
+            from: between.number.to_owned(),
+            to: between.remote.to_owned(),
+            text: text.to_owned(),
+            user_agent: user_agent.to_owned(),
+            id: row.id.to_string(),
+        };
+        room.sent.push(sms);
+        let echo = room.options.echo;
+        drop(room);
+        self.changed();
+        if echo {
+            self.announce(between.user, session, &row);
+        }
+        row.id.to_string()
+    }
+}

@@ -1,0 +1,10 @@
+//! Real servers that tests start and kill, on ports and folders of their own.
+//!
+//! What belongs to a test ends with it: a server's process group is killed when its handle is dropped, and, should the test
+//! process be killed itself, when the pipe it held is closed.
+
+mod rabbit;
+mod server;
+
+pub use rabbit::{RabbitNode, Version, shared_vhost};
+pub use server::{free_port, wait_for};

@@ -1,0 +1,250 @@
+use std::fs::{self, File};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, OnceLock};
+use std::time::Duration;
+
+use tempfile::TempDir;
+use uuid::Uuid;
+
+use crate::server::{Group, free_port, wait_for};
+
+/// Which RabbitMQ.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Version {
+    /// 4.3, from Debian testing, in a root folder of its own.
+    V43,
+    /// 3.10, Debian 12's package.
+    V310,
+}
+
+/// A RabbitMQ node of a test's own.
+pub struct RabbitNode {
+    version: Version,
+    /// Where its folder is, as this process sees it.
+    folder: TempDir,
+    name: String,
+    port: u16,
+    epmd_port: u16,
+    dist_port: u16,
+    group: Option<Group>,
+}
+
+/// A cold start on a busy machine.
+const START: Duration = Duration::from_secs(120);
+
+impl Version {
+    /// The root its programs see.
+    fn root(self) -> Option<PathBuf> {
+        match self {
+            Self::V43 => Some(cache().join("rabbitmq-4.3")),
+            Self::V310 => None,
+        }
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "tests are told by the environment where what they need was installed")]
+fn cache() -> PathBuf {
+    match std::env::var("CAUSEWAY_TEST_CACHE") {
+        Ok(cache) => PathBuf::from(cache),
+        Err(_) => {
+            PathBuf::from(std::env::var("HOME").unwrap_or_else(|_| "/root".to_owned())).join(".cache/causeway-test")
+        }
+    }
+}
+
+impl RabbitNode {
+    /// Starts a node and waits until it takes connections.
+    ///
+    /// # Panics
+    /// When it does not start; its log is in the message.
+    pub fn start(version: Version) -> Self {
+        let root = version.root().unwrap_or_else(|| PathBuf::from("/"));
+        let program = root.join("usr/lib/rabbitmq/bin/rabbitmq-server");
+        assert!(program.exists(), "{} is missing: run scripts/install-test-deps", program.display());
+        let folder =
+            tempfile::Builder::new().prefix("causeway-rabbit-").tempdir_in(root.join("tmp")).expect("a folder");
+        let name = format!("causeway-{}@localhost", Uuid::new_v4().simple());
+        let (port, epmd_port, dist_port) = (free_port(), free_port(), free_port());
+        let mut node = Self { version, folder, name, port, epmd_port, dist_port, group: None };
+        node.configure();
+        node.launch();
+        node
+    }
+
+    fn configure(&self) {
+        let conf = format!(
+            "listeners.tcp.1 = 127.0.0.1:{}\nloopback_users = none\nlog.file = false\nlog.console = true\nlog.console.level = warning\n\
+             disk_free_limit.absolute = 10MB\n",
+            self.port
+        );
+        fs::write(self.folder.path().join("rabbitmq.conf"), conf).expect("its folder takes files");
+        fs::write(self.folder.path().join("enabled_plugins"), "[].\n").expect("its folder takes files");
+    }
+
+    /// The folder as the node's own programs see it.
+    fn inside(&self) -> PathBuf {
+        let folder = self.folder.path();
+        match self.version.root() {
+            Some(root) => Path::new("/").join(folder.strip_prefix(root).expect("it was made in there")),
+            None => folder.to_owned(),
+        }
+    }
+
+    fn environment(&self) -> Vec<String> {
+        let folder = self.inside().display().to_string();
+        vec![
+            format!("HOME={folder}"),
+            "PATH=/usr/sbin:/usr/bin:/sbin:/bin".to_owned(),
+            "LANG=C.UTF-8".to_owned(),
+            format!("ERL_EPMD_PORT={}", self.epmd_port),
+            "ERL_EPMD_ADDRESS=127.0.0.1".to_owned(),
+            format!("RABBITMQ_NODENAME={}", self.name),
+            format!("RABBITMQ_NODE_PORT={}", self.port),
+            format!("RABBITMQ_DIST_PORT={}", self.dist_port),
+            format!("RABBITMQ_MNESIA_BASE={folder}/data"),
+            format!("RABBITMQ_LOG_BASE={folder}/log"),
+            format!("RABBITMQ_ENABLED_PLUGINS_FILE={folder}/enabled_plugins"),
+            format!("RABBITMQ_CONFIG_FILE={folder}/rabbitmq.conf"),
+            // Busy-waiting schedulers would take the cores the tests need.
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS=+S 2:2 +sbwt none +sbwtdcpu none +sbwtdio none".to_owned(),
+        ]
+    }
+
+    /// A shell command in the node's own world.
+    fn command(&self, command: &str) -> String {
+        let quoted: Vec<String> = self.environment().iter().map(|pair| format!("'{pair}'")).collect();
+        let run = format!("env -i {} {command}", quoted.join(" "));
+        match self.version.root() {
+            // The mount is seen by this one process and its children, and gone with them.
+            Some(root) => {
+                let root = root.display();
+                let inner = format!("mount -t proc proc {root}/proc && exec chroot {root} {run}");
+                format!("unshare --mount --propagation private sh -c \"{inner}\"")
+            }
+            None => run,
+        }
+    }
+
+    fn launch(&mut self) {
+        let log = self.folder.path().join("output.log");
+        let output = File::create(&log).expect("its folder takes files");
+        let epmd = self.command(&format!("epmd -port {}", self.epmd_port));
+        let server = self.command("/usr/lib/rabbitmq/bin/rabbitmq-server");
+        self.group = Some(Group::start(&format!("{epmd} &\n{server} &"), output).expect("sh can be started"));
+        let up = wait_for(START, || TcpStream::connect(("127.0.0.1", self.port)).is_ok());
+        assert!(up, "{} did not start:\n{}", self.name, fs::read_to_string(&log).unwrap_or_default());
+    }
+
+    /// Its URL, with a virtual host.
+    pub fn url(&self, vhost: &str) -> String {
+        let vhost = if vhost == "/" { "%2f" } else { vhost };
+        format!("amqp://guest:guest@127.0.0.1:{}/{vhost}", self.port)
+    }
+
+    /// Its port.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Kills it, as a power cut would.
+    pub fn kill(&mut self) {
+        if let Some(group) = self.group.take() {
+            group.kill();
+        }
+    }
+
+    /// Starts it again with what it had on disk.
+    pub fn restart(&mut self) {
+        self.kill();
+        self.launch();
+    }
+
+    /// Raises a memory alarm: publishers are blocked.
+    pub fn block(&self) {
+        self.rabbitmqctl(&["set_vm_memory_high_watermark", "0.0000001"]);
+    }
+
+    /// Clears it.
+    pub fn unblock(&self) {
+        self.rabbitmqctl(&["set_vm_memory_high_watermark", "0.6"]);
+    }
+
+    /// Deletes a queue.
+    pub fn delete_queue(&self, vhost: &str, queue: &str) {
+        self.rabbitmqctl(&["-p", vhost, "delete_queue", queue]);
+    }
+
+    /// Its version, as it says itself.
+    pub fn version(&self) -> String {
+        let output = self.rabbitmqctl(&["version"]);
+        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    }
+
+    /// Makes virtual hosts `t1` to `t{count}` in one go.
+    pub fn make_vhosts(&self, count: usize) {
+        let made = format!(
+            "lists:foreach(fun(N) -> V = list_to_binary([$t | integer_to_list(N)]), rabbit_vhost:add(V, <<\"guest\">>), \
+             rabbit_auth_backend_internal:set_permissions(<<\"guest\">>, V, <<\".*\">>, <<\".*\">>, <<\".*\">>, <<\"guest\">>) \
+             end, lists:seq(1, {count}))."
+        );
+        self.rabbitmqctl(&["eval", &made]);
+    }
+
+    /// Runs `rabbitmqctl` against it.
+    ///
+    /// # Panics
+    /// When it fails; what it said is in the message.
+    pub fn rabbitmqctl(&self, arguments: &[&str]) -> Output {
+        let script = self.folder.path().join(format!("ctl-{}", Uuid::new_v4().simple()));
+        let quoted: Vec<String> = arguments.iter().map(|argument| format!("'{argument}'")).collect();
+        fs::write(
+            &script,
+            format!("exec /usr/lib/rabbitmq/bin/rabbitmqctl -q -n '{}' {}\n", self.name, quoted.join(" ")),
+        )
+        .expect("its folder takes files");
+        let inside = self.inside().join(script.file_name().expect("it has a name"));
+        let output = Command::new("sh").args(["-c", &self.command(&format!("sh {}", inside.display()))]).output();
+        let output = output.expect("sh can be started");
+        assert!(
+            output.status.success(),
+            "rabbitmqctl {arguments:?} failed: {}{}",
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        );
+        output
+    }
+}
+
+/// Virtual hosts a shared node has.
+const VHOSTS: usize = 64;
+
+struct SharedNode {
+    node: Mutex<RabbitNode>,
+    next: AtomicUsize,
+}
+
+/// An empty virtual host on a node that all tests of this process share, for tests that leave the node alone.
+///
+/// # Panics
+/// When the node does not start, or more hosts are asked for than it has.
+pub fn shared_vhost(version: Version) -> String {
+    static NODES: [OnceLock<SharedNode>; 2] = [OnceLock::new(), OnceLock::new()];
+    let shared = NODES[version as usize].get_or_init(|| {
+        let node = RabbitNode::start(version);
+        announce(&node);
+        node.make_vhosts(VHOSTS);
+        SharedNode { node: Mutex::new(node), next: AtomicUsize::new(1) }
+    });
+    let number = shared.next.fetch_add(1, Ordering::Relaxed);
+    assert!(number <= VHOSTS, "this process uses more than {VHOSTS} virtual hosts");
+    shared.node.lock().expect("nobody panics while holding a node").url(&format!("t{number}"))
+}
+
+/// A green run must be seen to have used a real broker.
+#[expect(clippy::print_stderr, reason = "the output of a test run says which servers it used")]
+fn announce(node: &RabbitNode) {
+    eprintln!("using RabbitMQ {} on 127.0.0.1:{}", node.version(), node.port());
+}
