@@ -1,1 +1,17 @@
-//! Whole-house tests.
+//! Whole-house tests: the bridge between the simulated neighbours, in this process and as processes of its own.
+
+mod architecture;
+mod bad_input;
+mod browser;
+mod commands;
+mod conversation;
+mod crash;
+mod http;
+mod neighbours;
+mod outage;
+mod private;
+mod process;
+mod settings;
+mod town;
+mod webdriver;
+mod world;

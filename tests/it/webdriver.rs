@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use fantoccini::elements::Element;
 use fantoccini::{Client, ClientBuilder, Locator};
+use hyper_util::client::legacy::connect::HttpConnector;
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
+use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -84,7 +85,7 @@ impl Browser {
         let Value::Object(capabilities) = json!({ "browserName": "chrome", "goog:chromeOptions": options }) else {
             unreachable!("it is written as an object")
         };
-        let mut builder = ClientBuilder::new(fantoccini_connector());
+        let mut builder = ClientBuilder::new(HttpConnector::new());
         builder.capabilities(capabilities);
         let client = timeout(START, builder.connect(&url)).await.expect("the browser starts in time");
         let client = client.unwrap_or_else(|error| panic!("chromedriver at {url} starts no browser: {error}"));
@@ -153,7 +154,8 @@ fn given_driver() -> Option<String> {
 
 /// A program whose output is read, ended with its handle.
 pub(crate) struct Program {
-    child: Child,
+    /// Killed with its handle.
+    _child: Child,
     _output: JoinSet<()>,
 }
 
@@ -182,7 +184,7 @@ impl Program {
         let mut output = JoinSet::new();
         // A full pipe would stop it.
         output.spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-        (Self { child, _output: output }, found)
+        (Self { _child: child, _output: output }, found)
     }
 }
 

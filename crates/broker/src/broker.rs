@@ -104,7 +104,9 @@ impl Broker {
 
     pub(crate) async fn subscribe(&self, queue: &QueueName, prefetch: u16) -> Result<Source, Lost> {
         match &self.inner {
-            Inner::RabbitMq(connection) => connection.subscribe(queue, prefetch).await.map(Source::RabbitMq),
+            Inner::RabbitMq(connection) => {
+                connection.subscribe(queue, prefetch).await.map(Box::new).map(Source::RabbitMq)
+            }
             Inner::Embedded(store) => store.subscribe(queue, prefetch).await.map(Source::Embedded),
         }
     }

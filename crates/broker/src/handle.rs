@@ -14,6 +14,16 @@ pub enum Done {
     Duplicate,
 }
 
+impl Done {
+    /// The word in metrics and logs.
+    pub(crate) const fn word(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Duplicate => "duplicate",
+        }
+    }
+}
+
 /// Why a try did not end in [`Done`].
 #[derive(Debug)]
 pub enum Failure {
@@ -32,6 +42,11 @@ pub enum Failure {
         after: Option<Duration>,
         /// What happened.
         cause: anyhow::Error,
+    },
+    /// Nothing is wrong, but it is not due yet: its conversation waits, and no try is spent.
+    NotYet {
+        /// At least this long.
+        after: Duration,
     },
     /// Never.
     Reject {

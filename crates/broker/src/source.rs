@@ -7,7 +7,7 @@ use crate::{Envelope, QueueName, embedded, rabbitmq};
 /// One subscription to one work queue: what a backend gives the engine, which alone decides what is settled how.
 pub(crate) enum Source {
     /// One channel with one consumer.
-    RabbitMq(rabbitmq::Subscription),
+    RabbitMq(Box<rabbitmq::Subscription>),
     /// One cursor with leases.
     Embedded(embedded::Subscription),
 }

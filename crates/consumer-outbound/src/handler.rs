@@ -3,7 +3,8 @@ use std::time::Duration;
 
 use anyhow::anyhow;
 use broker::{Broker, Consume, Done, Failure, Handle, PublishError, Rejection};
-use ledger::{AttemptId, Begin, Effect, Entry, Ledger, LedgerError, Outcome, What};
+use jiff::Timestamp;
+use ledger::{AttemptId, Begin, Effect, Entry, Ledger, LedgerError, Outcome, POISON, What};
 use model::{Address, AgentReply, Family, PhoneNumber, Private, ReasonCode, ReceiptStatus, ReplyBody};
 use runtime::{Clock, Shutdown};
 use sms::{SendError, SendRequest};
@@ -82,7 +83,11 @@ impl Handle<AgentReply> for Room {
         let request = self.request(&walk, number, text).await?;
         match begun {
             Begun::First(attempt) => self.send(&walk, &request, attempt).await,
-            Begun::Interrupted { attempt, began, until } => {
+            Begun::Interrupted { until, begun, .. } if begun >= POISON && until <= self.deps.clock.now() => {
+                let cause = anyhow!("begun {begun} times and never ended; look at what it crashed before replaying it");
+                Err(Failure::Reject { code: "poison", cause })
+            }
+            Begun::Interrupted { attempt, began, until, .. } => {
                 self.reconcile(&walk, &request, attempt, began, until).await
             }
         }
@@ -113,7 +118,7 @@ impl Handle<AgentReply> for Room {
 /// An attempt this replica holds, or one that nobody knows the end of.
 enum Begun {
     First(AttemptId),
-    Interrupted { attempt: AttemptId, began: jiff::Timestamp, until: jiff::Timestamp },
+    Interrupted { attempt: AttemptId, began: Timestamp, until: Timestamp, begun: u32 },
 }
 
 impl Room {
@@ -121,7 +126,9 @@ impl Room {
     async fn begin(&self, reply: &AgentReply, effect: &Effect) -> Result<Option<Begun>, Failure> {
         match self.deps.ledger.begin(effect.clone(), CALL_TIMEOUT).await.map_err(ledger_down)? {
             Begin::First(attempt) => Ok(Some(Begun::First(attempt))),
-            Begin::Interrupted { attempt, began, until, .. } => Ok(Some(Begun::Interrupted { attempt, began, until })),
+            Begin::Interrupted { attempt, began, until, begun } => {
+                Ok(Some(Begun::Interrupted { attempt, began, until, begun }))
+            }
             Begin::Done(outcome) => self.tell_again(reply, &outcome).await.map(|()| None),
         }
     }

@@ -5,7 +5,7 @@ use anyhow::anyhow;
 use broker::{Broker, Consume, Done, Failure, Handle, Rejection};
 use genesys::{Accepted, Channel, Directory, Refusal};
 use jiff::Timestamp;
-use ledger::{ArrivalVerdict, AttemptId, Begin, Effect, Entry, Ledger, LedgerError, Outcome, What};
+use ledger::{ArrivalVerdict, AttemptId, Begin, Effect, Entry, Ledger, LedgerError, Outcome, POISON, What};
 use model::{Family, InboundMessage, ReasonCode};
 use runtime::{Clock, Shutdown};
 use tokio::sync::watch;
@@ -66,7 +66,7 @@ impl Handle<InboundMessage> for Room {
         let attempt = match ledger.begin(effect.clone(), CALL_TIMEOUT).await.map_err(ledger_down)? {
             Begin::First(attempt) => attempt,
             Begin::Done(_) => return Ok(Done::Duplicate),
-            Begin::Interrupted { attempt, until, .. } => self.again(&effect, &attempt, until).await?,
+            Begin::Interrupted { attempt, until, begun, .. } => self.again(&effect, &attempt, until, begun).await?,
         };
         match client.send_message(&channel.access, message).await {
             Ok(accepted) => self.accepted(&channel, &effect, &attempt, accepted).await,
@@ -93,13 +93,23 @@ impl Room {
 
     /// An interrupted send to Genesys is sent again with the same ids: at worst the agent sees one message twice. But not
     /// while the replica that began it may still be calling.
-    async fn again(&self, effect: &Effect, interrupted: &AttemptId, until: Timestamp) -> Result<AttemptId, Failure> {
+    async fn again(
+        &self,
+        effect: &Effect,
+        interrupted: &AttemptId,
+        until: Timestamp,
+        begun: u32,
+    ) -> Result<AttemptId, Failure> {
         if let Some(wait) = wait_until(self.deps.clock.now(), until) {
             return Err(Failure::Unavailable {
                 target: effect.channel.to_string(),
                 after: Some(wait),
                 cause: anyhow!("an interrupted call may still be running; waiting for its deadline"),
             });
+        }
+        if begun >= POISON {
+            let cause = anyhow!("begun {begun} times and never ended; look at what it crashed before replaying it");
+            return Err(Failure::Reject { code: "poison", cause });
         }
         let retaken = self.deps.ledger.retake(effect, interrupted, CALL_TIMEOUT).await.map_err(ledger_down)?;
         retaken.ok_or_else(|| Failure::Unavailable {

@@ -12,4 +12,6 @@ mod types;
 pub mod contract;
 
 pub use ledger::{Config, Ledger, SqliteConfig};
-pub use types::{ArrivalVerdict, AttemptId, Begin, Effect, Entry, LedgerError, Line, Outcome, ReceiptVerdict, What};
+pub use types::{
+    ArrivalVerdict, AttemptId, Begin, Effect, Entry, LedgerError, Line, Outcome, POISON, ReceiptVerdict, What,
+};

@@ -63,6 +63,9 @@ pub enum Begin {
     },
 }
 
+/// Begun this often without ever coming to an end, a message is poison: it brings down whoever works on it.
+pub const POISON: u32 = 5;
+
 /// How an effect ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Outcome {

@@ -23,6 +23,12 @@ pub enum AddressError {
 }
 
 impl PhoneNumber {
+    /// Builds the tables of numbering plans, which the first number would otherwise wait for.
+    pub fn warm_up() {
+        let built = Self::normalise("13125550100", None);
+        debug_assert!(built.is_ok(), "it is a number");
+    }
+
     /// Normalises a number as a person or a provider wrote it.
     ///
     /// A number that is valid in `country` is taken as such; otherwise its digits are taken as an international

@@ -59,8 +59,7 @@ impl Handle<Receipt> for Room {
     async fn handle(&self, receipt: &Receipt, _attempt: u32) -> Result<Done, Failure> {
         let age = age(self.deps.clock.now(), receipt.received_at);
         if let Some(wait) = self.hold.checked_sub(age).filter(|wait| !wait.is_zero()) {
-            let cause = anyhow!("held until the webhook's answer has arrived");
-            return Err(Failure::Unavailable { target: "hold".to_owned(), after: Some(wait), cause });
+            return Err(Failure::NotYet { after: wait });
         }
         let directory = Arc::clone(&self.deps.directory.borrow());
         let (channel, client) = directory.find(&receipt.channel).ok_or_else(|| Failure::Reject {

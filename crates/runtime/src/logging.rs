@@ -75,6 +75,11 @@ where
     Ok(())
 }
 
+/// Whether [`init`] would take this filter.
+pub fn is_filter(filter: &str) -> bool {
+    Wanted::read(filter).is_ok()
+}
+
 /// The layer behind [`init`], for a subscriber of one's own.
 ///
 /// # Errors

@@ -210,8 +210,18 @@ pub(super) struct Consumer {
 
 impl Consumer {
     pub(super) async fn until(&mut self, what: &str, right: impl FnMut(&Log) -> bool) -> Log {
-        let seen = async { self.log.wait_for(right).await.map(|log| log.clone()) };
-        soon(what, seen).await.expect("a consumer that lives")
+        match tokio::time::timeout(DEADLINE, self.log.wait_for(right)).await.map(|seen| seen.map(|log| log.clone())) {
+            Ok(seen) => seen.expect("a consumer that lives"),
+            Err(_) => {
+                let Log { tries, done, told, at_work } = self.log();
+                panic!(
+                    "not in time: {what}; {} tries, {} done, {} told, {at_work} at work",
+                    tries.len(),
+                    done.len(),
+                    told.len()
+                );
+            }
+        }
     }
 
     pub(super) async fn until_done(&mut self, count: usize) -> Log {

@@ -43,6 +43,7 @@ macro_rules! contract_suite {
             soft_stop_ends_a_wait,
             a_long_hold_is_handed_back_with_its_attempts,
             soft_stop_finishes_what_is_in_hand,
+            settled_does_not_come_back_after_a_soft_stop,
             single_active_consumer,
         }
     };

@@ -3,7 +3,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use futures_util::future::pending;
+use futures_util::future::{join_all, pending};
 use jiff::SignedDuration;
 use tokio::sync::watch;
 
@@ -121,6 +121,38 @@ pub async fn soft_stop_finishes_what_is_in_hand(config: Config) {
     consumer.begin_stop();
     open.send_replace(true);
     assert_eq!(consumer.stop().await.done, [(1, 1)]);
+    house.empty().await;
+}
+
+/// What was settled stays settled, however much of it there is, and however soon the consumer stops behind it.
+pub async fn settled_does_not_come_back_after_a_soft_stop(config: Config) {
+    let house = House::open(&config).await;
+    join_all((1..=600).map(|conversation| house.publish_row(conversation, 1))).await;
+    let (open, gate) = watch::channel(false);
+    let mut settings = consume();
+    settings.prefetch = 1000;
+    let mut first = house.consume(settings, move |(conversation, _), _| {
+        let mut gate = gate.clone();
+        async move {
+            let opened = gate.wait_for(|open| *open).await;
+            assert!(opened.is_ok(), "the gate is opened before it goes");
+            if conversation % 2 == 1 {
+                return Ok(Done::Done);
+            }
+            Err(Failure::Retry { after: Some(Duration::from_secs(3000)), cause: anyhow::anyhow!("later") })
+        }
+        .boxed()
+    });
+    first.until("all at work", |log| log.at_work == 600).await;
+    open.send_replace(true);
+    first.until_done(300).await;
+    first.stop().await;
+    let mut second = house.consume(consume(), |_, _| async { Ok(Done::Done) }.boxed());
+    let mut again = second.until_done(300).await.tries;
+    again.sort_unstable();
+    let even: Vec<(u32, u32)> = (1..=300).map(|half| (2 * half, 1)).collect();
+    assert_eq!(again, even);
+    second.stop().await;
     house.empty().await;
 }
 

@@ -92,7 +92,10 @@ impl<M: Queued, H: Handle<M>> Worker<M, H> {
             };
             tracing::Span::current().record("attempt", failed + 1);
             let after = match self.guarded(self.handler.handle(message, failed + 1)).await {
-                Ok(done) => return Verdict::Ack(done),
+                Ok(done) => {
+                    tracing::info!(outcome = done.word(), "settled");
+                    return Verdict::Ack(done);
+                }
                 Err(Failure::Reject { code, cause }) => {
                     return self.reject(message, DeadReason::Rejected(code), &said(&cause), failed, ended).await;
                 }
@@ -113,6 +116,12 @@ impl<M: Queued, H: Handle<M>> Worker<M, H> {
                         tracing::debug!(neighbour = target, cause = said(&cause), "still unavailable");
                     }
                     after
+                }
+                Err(Failure::NotYet { after }) => {
+                    if self.wait(after.min(left), ended).await.is_err() {
+                        return Verdict::Abandoned(failed);
+                    }
+                    continue;
                 }
             };
             self.meters.retried.increment(1);
@@ -141,6 +150,7 @@ impl<M: Queued, H: Handle<M>> Worker<M, H> {
             let (after, cause) = match told {
                 Ok(()) => return Verdict::Dead(self.letter(&rejection.reason, &rejection.detail)),
                 Err(Failure::Retry { after, cause } | Failure::Unavailable { after, cause, .. }) => (after, cause),
+                Err(Failure::NotYet { after }) => (Some(after), anyhow::anyhow!("not due yet")),
                 Err(Failure::Reject { cause, .. }) => (None, cause),
             };
             tracing::warn!(cause = said(&cause), "what comes before the dead letter failed; trying it again");

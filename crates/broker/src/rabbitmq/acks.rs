@@ -21,17 +21,24 @@ pub(super) struct Frame {
 
 impl Window {
     /// The frames that settle these deliveries: one for the row from the start, and one each for what lies beyond a gap.
+    ///
+    /// A frame names a delivery that is settled now. One that names a delivery settled before closes the channel, even where
+    /// `multiple` would let it mean others as well.
     pub(super) fn settle(&mut self, tags: &[Tag]) -> Vec<Frame> {
         let mut new: Vec<u64> = tags.iter().map(|tag| tag.0).collect();
         new.sort_unstable();
         self.beyond.extend(&new);
-        let before = self.low;
         while self.beyond.remove(&(self.low + 1)) {
             self.low += 1;
         }
-        let row = (self.low > before).then_some(Frame { tag: self.low, multiple: true });
-        let beyond = new.into_iter().filter(|tag| *tag > self.low).map(|tag| Frame { tag, multiple: false });
-        row.into_iter().chain(beyond).collect()
+        let (row, beyond) = new.split_at(new.partition_point(|tag| *tag <= self.low));
+        let row = row.last().map(|tag| Frame { tag: *tag, multiple: true });
+        row.into_iter().chain(beyond.iter().map(|tag| Frame { tag: *tag, multiple: false })).collect()
+    }
+
+    /// Whether anything was settled.
+    pub(super) fn is_used(&self) -> bool {
+        self.low > 0 || !self.beyond.is_empty()
     }
 }
 
@@ -48,8 +55,10 @@ mod tests {
         };
         assert_eq!(settle(&[3, 1, 2]), [(3, true)]);
         assert_eq!(settle(&[6, 5]), [(5, false), (6, false)]);
-        assert_eq!(settle(&[4]), [(6, true)], "the gap is closed");
+        assert_eq!(settle(&[4]), [(4, true)], "the gap is closed, and 6 was settled before");
         assert_eq!(settle(&[]), []);
         assert_eq!(settle(&[7, 9]), [(7, true), (9, false)]);
+        assert_eq!(settle(&[11, 8]), [(8, true), (11, false)]);
+        assert_eq!(settle(&[12, 10]), [(12, true)]);
     }
 }

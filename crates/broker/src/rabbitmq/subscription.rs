@@ -1,11 +1,13 @@
 //! One channel with one consumer.
 
 use std::sync::Mutex;
+use std::time::Duration;
 
 use futures_util::StreamExt;
-use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions};
-use lapin::types::FieldTable;
+use lapin::options::{BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicQosOptions};
+use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Channel, Consumer};
+use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::acks::{Frame, Window};
@@ -19,8 +21,16 @@ pub(crate) struct Subscription {
     connection: Connection,
     channel: Channel,
     consumer: Consumer,
+    queue: QueueName,
     window: Mutex<Window>,
+    /// The broker ended it: what it did not give back by itself is no longer ours to settle.
+    ended: bool,
 }
+
+/// How long closing waits for acks to arrive. What comes back although it was settled is a duplicate, not a loss.
+const SETTLED: Duration = Duration::from_secs(5);
+/// Below every consumer of work: what only asks must not become the active consumer.
+const LAST: i32 = -1000;
 
 impl Subscription {
     pub(super) async fn open(
@@ -38,7 +48,8 @@ impl Subscription {
         let options = BasicConsumeOptions::default();
         let consumer = channel.basic_consume(name.as_str().into(), tag.as_str().into(), options, FieldTable::default());
         let consumer = consumer.await.map_err(lost)?;
-        Ok(Self { connection, channel, consumer, window: Mutex::new(Window::default()) })
+        let window = Mutex::new(Window::default());
+        Ok(Self { connection, channel, consumer, queue: queue.clone(), window, ended: false })
     }
 
     pub(crate) async fn next(&mut self) -> Result<Delivery, Lost> {
@@ -47,14 +58,19 @@ impl Subscription {
                 let tag = Tag(received.delivery_tag);
                 Ok(Delivery { tag, content: properties::content(received) })
             }
-            Some(Err(error)) => Err(Lost(told(&error))),
+            Some(Err(error)) => {
+                self.ended = true;
+                Err(Lost(told(&error)))
+            }
             // A clean end is what lapin makes of a cancelled consumer, and the channel still says that it is connected.
-            None => Err(Lost("the broker ended the consumer (a time-out, or the queue was deleted)".to_owned())),
+            None => {
+                self.ended = true;
+                Err(Lost("the broker ended the consumer (a time-out, or the queue was deleted)".to_owned()))
+            }
         }
     }
 
-    /// Acks in as few frames as can be. A quorum queue holds acks back when many come one by one, and what it holds back is
-    /// lost with the channel: those messages would come back although they were settled.
+    /// Acks in as few frames as can be, because each is a command of its own to the queue.
     pub(crate) async fn ack(&self, tags: &[Tag]) -> Result<(), Lost> {
         let frames = self.window.lock().expect("nobody panics while acking").settle(tags);
         for Frame { tag, multiple } in frames {
@@ -76,8 +92,34 @@ impl Subscription {
 
     /// Closing the channel is the one thing that gives messages back in order on every version (design 5).
     pub(crate) async fn close(self) {
+        if self.window.lock().expect("nobody panics while acking").is_used() && !self.ended {
+            match timeout(SETTLED, self.acks_arrived()).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::debug!(error = told(&error), "a channel was lost before its acks arrived"),
+                Err(_) => {
+                    tracing::warn!(queue = %self.queue, "the acks did not arrive in time; some messages may come again")
+                }
+            }
+        }
         if let Err(error) = self.channel.close(200, "handed back".into()).await {
             tracing::debug!(error = told(&error), "a channel was gone before it was closed");
         }
+    }
+
+    /// Waits until the queue has everything that was acked.
+    ///
+    /// An ack has no answer. The broker's channel process passes it to the quorum queue as a command, and above 32 commands
+    /// under way it keeps what comes until some are through; what it keeps is lost when the channel closes, and those messages
+    /// would come back although they were settled. A new consumer is a command that is answered, behind all that were sent
+    /// before it. By then the channel process knows that they are through, so it sends what it kept before it looks at the
+    /// next request, which is the cancellation; and that passes through the queue as well.
+    async fn acks_arrived(&self) -> lapin::Result<()> {
+        let tag = format!("causeway-{}", Uuid::new_v4().simple());
+        let mut arguments = FieldTable::default();
+        arguments.insert("x-priority".into(), AMQPValue::LongInt(LAST));
+        let name = self.queue.to_string();
+        let options = BasicConsumeOptions::default();
+        let _asking = self.channel.basic_consume(name.as_str().into(), tag.as_str().into(), options, arguments).await?;
+        self.channel.basic_cancel(tag.as_str().into(), BasicCancelOptions::default()).await
     }
 }

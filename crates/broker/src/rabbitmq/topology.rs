@@ -12,6 +12,16 @@ use crate::{QueueName, RabbitMqConfig, Topology};
 const NOT_FOUND: u16 = 404;
 const PRECONDITION_FAILED: u16 = 406;
 
+/// `x-delivery-limit` of a work queue: a message may come back as often as it must, for a poisoned one is caught elsewhere.
+///
+/// 4.0 and later have -1 for that. Earlier versions take -1 as well, but for them it means that a message is dropped when it
+/// comes back for the first time; and AMQP does not tell a client of which version the broker is. This number means the same
+/// to all of them, and goes on meaning it when a broker is upgraded to a version with a limit by default.
+const UNLIMITED: i32 = i32::MAX;
+/// What to do about another limit.
+const REMEDY: &str = "From RabbitMQ 4.0 on, set a policy with delivery-limit=-1 where that is not its limit already. Before 4.0 a \
+                      limit of -1 drops what is handed back: delete such a queue when it is empty";
+
 /// Why a topology cannot be worked with.
 pub(super) enum Wrong {
     /// Something is missing or different: an operator must act.
@@ -25,14 +35,12 @@ pub(super) struct Surveyor<'a> {
     connection: &'a lapin::Connection,
     config: &'a RabbitMqConfig,
     channel: Option<Channel>,
-    /// Whether the broker takes `x-delivery-limit=-1`, as RabbitMQ does from 4.0 on; learnt from its first refusal.
-    takes_no_limit: bool,
     lines: Vec<String>,
 }
 
 impl<'a> Surveyor<'a> {
     pub(super) fn new(connection: &'a lapin::Connection, config: &'a RabbitMqConfig) -> Self {
-        Self { connection, config, channel: None, takes_no_limit: true, lines: Vec::new() }
+        Self { connection, config, channel: None, lines: Vec::new() }
     }
 
     /// Declares what is missing, or only verifies where the topology is owned elsewhere; tells what it did, line by line.
@@ -121,33 +129,33 @@ impl<'a> Surveyor<'a> {
 
     async fn queue(&mut self, queue: &QueueName) -> Result<(), Wrong> {
         if !self.config.declare {
-            return match self.passive(queue).await {
-                Ok(_) => Ok(self.lines.push(format!("queue {queue}: there"))),
-                Err(error) => Err(missing_or_lost(queue, &error)),
-            };
+            self.passive(queue).await.map_err(|error| missing_or_lost(queue, &error))?;
+            self.lines.push(format!("queue {queue}: there"));
+            return Ok(());
         }
-        let limited = self.takes_no_limit && matches!(queue, QueueName::Work { .. });
-        let Err(refused) = self.declare(queue, limited).await? else { return self.bind(queue).await };
-        let Err(again) = self.declare(queue, false).await? else {
-            if refused.contains("inequivalent arg 'x-delivery-limit'") {
-                let told =
-                    "has a delivery limit of its own; it is used as it is, and a policy should set delivery-limit=-1";
-                tracing::warn!(%queue, "queue {told}");
-                self.lines.push(format!("queue {queue} {told}"));
-            } else {
-                self.takes_no_limit = false;
-            }
-            return self.bind(queue).await;
+        let limit = matches!(queue, QueueName::Work { .. }).then_some(UNLIMITED);
+        let Err(refused) = self.declare(queue, limit).await? else { return self.bind(queue).await };
+        let other = |why: &str| {
+            Wrong::Topology(format!(
+                "queue {queue} was declared otherwise: {why}; when it is empty, delete it, and run `causeway topology apply`"
+            ))
         };
-        Err(Wrong::Topology(format!(
-            "queue {queue} was declared otherwise: {again}; delete it when it is empty, and run `causeway topology apply`"
-        )))
+        let Some(found) = limit_found(&refused) else { return Err(other(&refused)) };
+        // A queue that is different in its limit alone can be declared with the limit it has.
+        if let Err(why) = self.declare(queue, found).await? {
+            return Err(other(&why));
+        }
+        let found = found.map_or_else(|| "no x-delivery-limit".to_owned(), |found| format!("x-delivery-limit={found}"));
+        let told = format!("queue {queue} has {found}; it is used as it is. {REMEDY}");
+        tracing::warn!("{told}");
+        self.lines.push(told);
+        self.bind(queue).await
     }
 
     /// The inner error is what the broker said to a declaration it refused.
-    async fn declare(&mut self, queue: &QueueName, no_limit: bool) -> Result<Result<(), String>, Wrong> {
+    async fn declare(&mut self, queue: &QueueName, limit: Option<i32>) -> Result<Result<(), String>, Wrong> {
         let channel = self.channel().await?;
-        let arguments = arguments(queue, self.config.replicas, no_limit);
+        let arguments = arguments(queue, self.config.replicas, limit);
         let options = QueueDeclareOptions::durable();
         match channel.queue_declare(queue.to_string().as_str().into(), options, arguments).await {
             Ok(_) => {
@@ -185,19 +193,31 @@ fn missing_or_lost(queue: &QueueName, error: &lapin::Error) -> Wrong {
 }
 
 /// Exactly these, and nothing a policy can set: arguments are frozen with the queue (design 3.4).
-fn arguments(queue: &QueueName, replicas: Option<u16>, no_limit: bool) -> FieldTable {
+fn arguments(queue: &QueueName, replicas: Option<u16>, limit: Option<i32>) -> FieldTable {
     let mut arguments = FieldTable::default();
     arguments.insert("x-queue-type".into(), AMQPValue::LongString("quorum".into()));
     if matches!(queue, QueueName::Work { .. }) {
         arguments.insert("x-single-active-consumer".into(), AMQPValue::Boolean(true));
     }
-    if no_limit {
-        arguments.insert("x-delivery-limit".into(), AMQPValue::LongInt(-1));
+    if let Some(limit) = limit {
+        arguments.insert("x-delivery-limit".into(), AMQPValue::LongInt(limit));
     }
     if let Some(replicas) = replicas {
         arguments.insert("x-quorum-initial-group-size".into(), AMQPValue::LongInt(i32::from(replicas)));
     }
     arguments
+}
+
+/// The limit a queue has, out of a refusal to declare it with another one; `None` where something else was refused.
+fn limit_found(refused: &str) -> Option<Option<i32>> {
+    let (_, told) = refused.split_once("inequivalent arg 'x-delivery-limit'")?;
+    let (_, current) = told.split_once("but current is ")?;
+    if current.starts_with("none") {
+        return Some(None);
+    }
+    let (_, value) = current.split_once('\'')?;
+    let (value, _) = value.split_once('\'')?;
+    value.parse().ok().map(Some)
 }
 
 /// The AMQP reply code of an error the broker sent.

@@ -1,6 +1,8 @@
 //! `causeway sandbox`: the whole bridge in one process on the embedded broker, between simulated neighbours.
 
+use std::io::Write;
 use std::net::SocketAddr;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -157,7 +159,7 @@ fn configuration(
     let document = toml::Table::try_from(json!({
         "http": { "listen": "127.0.0.1:0" },
         "admin": { "listen": "127.0.0.1:0", "control": format!("unix:{}", inside("control.sock")) },
-        "broker": { "kind": "embedded", "path": inside("broker"), "partitions": 2 },
+        "broker": { "kind": "embedded", "path": inside("broker") },
         "ledger": { "kind": "sqlite", "path": inside("ledger.db") },
         "shutdown": { "grace": "5s", "lag": "0s" },
         "genesys": [{ "name": "sandbox", "base_url": genesys.base_url(), "ccid": secrets.ccid }],
@@ -170,10 +172,16 @@ fn configuration(
     }));
     let text = document.context("the sandbox's configuration is not TOML")?.to_string();
     let path = data.join("causeway.toml");
-    std::fs::write(&path, &text).with_context(|| format!("{} cannot be written", path.display()))?;
+    write_private(&path, &text).with_context(|| format!("{} cannot be written", path.display()))?;
     let file = path.display().to_string();
     // The environment is another bridge's business.
     load(&Source { file: &file, text: &text, environment: Vec::new() }, true).map_err(Exit::Config)
+}
+
+/// It holds the secrets of this run.
+fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
+    let mut options = std::fs::OpenOptions::new();
+    options.create(true).truncate(true).write(true).mode(0o600).open(path)?.write_all(text.as_bytes())
 }
 
 /// The bridge's own view, for the middle of the page. One consumer is there, so every line is about that one.

@@ -119,8 +119,10 @@ fn http(section: Section<'_>) -> Option<Http> {
     let tls = section.has("tls").then(|| section.section("tls")).map(|tls| {
         let cert_file = tls.required("cert_file", "the path of a PEM certificate chain");
         let key_file = tls.required("key_file", "the path of a PEM private key");
+        let cert_file = cert_file.map(|path| tls.file("cert_file", &path));
+        let key_file = key_file.map(|path| tls.file("key_file", &path));
         tls.finish();
-        Some(Tls { cert_file: PathBuf::from(cert_file?), key_file: PathBuf::from(key_file?) })
+        Some(Tls { cert_file: cert_file?, key_file: key_file? })
     });
     section.value("tls");
     section.finish();
@@ -179,7 +181,7 @@ fn broker(section: Section<'_>) -> (Option<broker::Config>, u16, u16) {
         }
         let ca_file = {
             let tls = section.section("tls");
-            let ca_file = tls.path("ca_file");
+            let ca_file = tls.string("ca_file").map(|path| tls.file("ca_file", &path));
             tls.finish();
             ca_file
         };
@@ -239,7 +241,7 @@ fn blobs(section: Section<'_>) -> Blobs {
 }
 
 fn net(section: Section<'_>) -> runtime::HttpClientConfig {
-    let ca_files = section.strings("ca_files").into_iter().map(PathBuf::from).collect();
+    let ca_files = section.strings("ca_files").iter().map(|path| section.file("ca_files", path)).collect();
     let proxy = section.string("proxy");
     let connect_timeout = section.duration("connect_timeout", "5s");
     section.finish();
@@ -273,8 +275,9 @@ fn log(section: Section<'_>) -> Log {
         "json" => Some(Format::Json),
         _ => None,
     });
-    let filter = section
-        .parsed("filter", "info", "a filter such as \"info\" or \"info,broker=debug\"", |text| Some(text.to_owned()));
+    let filter = section.parsed("filter", "info", "a filter such as \"info\" or \"info,broker=debug\"", |text| {
+        runtime::logging::is_filter(text).then(|| text.to_owned())
+    });
     section.finish();
     Log { format, filter }
 }

@@ -207,6 +207,16 @@ impl<'a> Section<'a> {
         self.parsed(key, default, "a size such as \"1 MiB\"", parse_size)
     }
 
+    /// A file the process will read at its start, which is a problem now when it cannot.
+    pub(super) fn file(&self, key: &str, path: &str) -> PathBuf {
+        if self.shared.read_secrets
+            && let Err(error) = std::fs::File::open(path)
+        {
+            self.problem(key, format!("names {path}, which cannot be read: {error}"), "a file this process may read");
+        }
+        PathBuf::from(path)
+    }
+
     pub(super) fn path(&self, key: &str) -> Option<PathBuf> {
         self.string(key).map(PathBuf::from)
     }

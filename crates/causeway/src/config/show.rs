@@ -7,7 +7,26 @@ pub(super) fn toml(effective: Vec<(String, Value)>) -> String {
         let keys: Vec<&str> = path.split('.').collect();
         place(&mut root, &keys, value);
     }
-    toml::to_string_pretty(&root).expect("texts, numbers, lists and tables are all TOML")
+    let shown = translate(root).expect("a table is never null");
+    toml::to_string_pretty(&shown).expect("texts, numbers, lists and tables are all TOML")
+}
+
+/// By hand, because serde_json keeps numbers as their digits, which TOML would show as a table; nulls are left out.
+fn translate(value: Value) -> Option<toml::Value> {
+    Some(match value {
+        Value::Null => return None,
+        Value::Bool(flag) => flag.into(),
+        Value::Number(number) => match (number.as_i64(), number.as_f64()) {
+            (Some(whole), _) => whole.into(),
+            (None, Some(fraction)) => fraction.into(),
+            (None, None) => number.to_string().into(),
+        },
+        Value::String(text) => text.into(),
+        Value::Array(list) => toml::Value::Array(list.into_iter().filter_map(translate).collect()),
+        Value::Object(map) => {
+            toml::Value::Table(map.into_iter().filter_map(|(key, value)| Some((key, translate(value)?))).collect())
+        }
+    })
 }
 
 fn place(at: &mut Value, keys: &[&str], value: Value) {

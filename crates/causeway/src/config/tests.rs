@@ -53,6 +53,7 @@ fn the_reference_says_the_defaults() {
         all
     };
     assert_eq!(tables(&reference.shown), tables(&defaults.shown));
+    assert_eq!(tables(&defaults.shown)["broker"]["partitions"].as_integer(), Some(4), "numbers are shown as numbers");
 }
 
 #[test]

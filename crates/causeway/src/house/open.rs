@@ -70,6 +70,8 @@ impl House {
             tracing::warn!("{warning}");
         }
         let config = loaded.config;
+        // The tables of numbering plans are built on first use, which takes a while; no consumer's message should wait for it.
+        model::PhoneNumber::warm_up();
         let metrics = Metrics::install();
         let health = Health::new(clock.clone());
         let http = HttpClient::new(&config.net).context("the HTTP client cannot be built from [net]")?;
@@ -184,24 +186,23 @@ pub(crate) async fn open_broker(config: &Config, clock: &Clock) -> anyhow::Resul
 
 /// Opens the ledger of a configuration.
 pub(crate) async fn open_ledger(config: &Config, clock: &Clock) -> anyhow::Result<Ledger> {
+    // With the embedded broker every earlier process is dead, and what it left open can be looked into at once.
+    open_ledger_as(config, clock, matches!(config.broker, broker::Config::Embedded(_))).await
+}
+
+/// Opens the ledger for a look beside whoever owns it.
+pub(crate) async fn open_ledger_beside(config: &Config, clock: &Clock) -> anyhow::Result<Ledger> {
+    open_ledger_as(config, clock, false).await
+}
+
+async fn open_ledger_as(config: &Config, clock: &Clock, sole_owner: bool) -> anyhow::Result<Ledger> {
     let LedgerSettings::Sqlite { path, retain } = &config.ledger else {
         return Err(
             Refused("ledger.kind: PostgreSQL is not served by this version; write \"sqlite\"".to_owned()).into()
         );
     };
-    // With the embedded broker every earlier process is dead, and what it left open can be looked into at once.
-    let sole_owner = matches!(config.broker, broker::Config::Embedded(_));
     let settings = ledger::Config::Sqlite(SqliteConfig { path: path.clone(), retain: *retain, sole_owner });
     Ledger::open(settings, clock.clone()).await.context("the ledger cannot be opened")
-}
-
-/// Opens the ledger for a look beside whoever owns it.
-pub(crate) async fn open_ledger_beside(config: &Config, clock: &Clock) -> anyhow::Result<Ledger> {
-    let mut beside = config.clone();
-    if let broker::Config::Embedded(_) = beside.broker {
-        beside.broker = broker::Config::Embedded(broker::EmbeddedConfig { path: std::path::PathBuf::new() });
-    }
-    open_ledger(&beside, clock).await
 }
 
 /// Failed tries after which a message is dead-lettered (`reference/genesys.md` 9).

@@ -1,3 +1,4 @@
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -15,7 +16,11 @@ pub(super) fn open(path: &Path) -> Result<Connection, String> {
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         std::fs::create_dir_all(folder).map_err(|error| format!("its folder cannot be made: {error}"))?;
     }
-    let connection = connect(path, OpenFlags::SQLITE_OPEN_CREATE).map_err(unusable)?;
+    // It holds consumers' numbers. SQLite gives the files beside it the mode of this one.
+    let mut made = std::fs::OpenOptions::new();
+    made.create(true).truncate(false).write(true).mode(0o600);
+    made.open(path).map_err(|error| format!("it cannot be opened: {error}"))?;
+    let connection = connect(path, OpenFlags::empty()).map_err(unusable)?;
     durable(&connection)?;
     schema::migrate(&connection)?;
     Ok(connection)

@@ -20,6 +20,9 @@ const OURS: [&str; 14] = [
     "webhook_ingest",
 ];
 
+/// Libraries whose every error reaches us as a value, and is told with what to do about it; their own lines would only alarm.
+const SILENT: [&str; 1] = ["lapin"];
+
 /// What a filter asks for.
 pub(super) struct Wanted {
     levels: Targets,
@@ -57,7 +60,8 @@ impl Wanted {
             // A span carries the ids of a message's walk, which a warning inside it needs even when `info` is not shown.
             return self.levels.would_enable(target, &level) || (line.is_span() && level <= Level::INFO);
         }
-        let held = level <= Level::WARN || self.named.iter().any(|named| is_within(target, named));
+        let silent = SILENT.iter().any(|library| is_within(target, library));
+        let held = (level <= Level::WARN && !silent) || self.named.iter().any(|named| is_within(target, named));
         held && self.levels.would_enable(target, &level)
     }
 }

@@ -1,0 +1,117 @@
+//! The page of `causeway sandbox` in a real browser.
+
+use serde_json::json;
+
+use crate::town::causeway;
+use crate::webdriver::{Browser, Program, Screen, artefacts};
+
+/// The address in "  Open  http://127.0.0.1:40321/  and …"
+fn address(line: &str) -> Option<String> {
+    let (_, rest) = line.split_once("http://")?;
+    line.trim_start()
+        .starts_with("Open")
+        .then(|| format!("http://{}", rest.split_whitespace().next().unwrap_or_default()))
+}
+
+async fn sandbox(log: &str) -> (Program, String) {
+    Program::start(causeway().args(["sandbox", "--listen", "127.0.0.1:0"]), log, address).await
+}
+
+fn said(log: &str, text: &str) -> String {
+    format!("//*[@id='{log}']//*[contains(., '{text}')]")
+}
+
+/// The agent's message with this text, in this state.
+fn told(text: &str, receipt: &str) -> String {
+    format!("//*[@id='agent-log']//*[@data-receipt='{receipt}'][contains(., '{text}')]")
+}
+
+impl Browser {
+    async fn write(&self, field: &str, send: &str, text: &str) {
+        self.wait_for(&format!("//*[@id='{field}']")).await.send_keys(text).await.expect("it takes keys");
+        self.click(send).await;
+    }
+
+    async fn click(&self, id: &str) {
+        self.wait_for(&format!("//*[@id='{id}']")).await.click().await.expect("it can be clicked");
+    }
+
+    async fn consumer(&self, text: &str) {
+        self.write("consumer-text", "consumer-send", text).await;
+    }
+
+    async fn agent(&self, text: &str) {
+        self.write("agent-text", "agent-send", text).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_conversation_is_seen_on_both_sides_and_on_its_way() {
+    let (_sandbox, address) = sandbox("sandbox-conversation.log").await;
+    let page = Browser::open("conversation", Screen::Desktop, &address).await;
+    page.consumer("Is my parcel there?").await;
+    page.wait_for(&said("agent-log", "Is my parcel there?")).await;
+    page.agent("It is. Come by before six.").await;
+    page.wait_for(&said("consumer-log", "It is. Come by before six.")).await;
+    page.wait_for(&told("It is. Come by before six.", "Delivered")).await;
+    page.wait_for("//*[@id='walk']//*[contains(., 'sent')]").await;
+    page.screenshot("both-ways").await;
+
+    // With the keyboard alone: Tab reaches the fields, Enter sends.
+    page.wait_for("//*[@id='consumer-text']").await.click().await.expect("it can be clicked");
+    page.press("Thanks!").await;
+    page.press("\u{e007}").await;
+    page.wait_for(&said("agent-log", "Thanks!")).await;
+    let wide = page.ask("return document.documentElement.scrollWidth <= window.innerWidth").await;
+    assert_eq!(wide, json!(true), "nothing is wider than the screen");
+    page.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn faults_are_switched_on_and_what_waited_arrives_when_they_are_off() {
+    let (_sandbox, address) = sandbox("sandbox-faults.log").await;
+    let page = Browser::open("faults", Screen::Dark, &address).await;
+    page.click("fault-genesys-500").await;
+    page.consumer("Hello?").await;
+    page.wait_for("//*[@id='walk']//*[contains(., '500')]").await;
+    page.screenshot("genesys-500").await;
+    assert_eq!(page.count(&said("agent-log", "Hello?")).await, 0, "Genesys does not take it");
+    page.click("fault-genesys-500").await;
+    page.wait_for(&said("agent-log", "Hello?")).await;
+
+    page.click("fault-provider-down").await;
+    page.agent("One moment.").await;
+    page.wait_for(&told("One moment.", "pending")).await;
+    assert_eq!(page.count(&said("consumer-log", "One moment.")).await, 0, "nobody takes it");
+    page.click("fault-provider-down").await;
+    page.wait_for(&told("One moment.", "Delivered")).await;
+
+    page.click("fault-duplicate-webhooks").await;
+    page.agent("Only once.").await;
+    page.wait_for(&told("Only once.", "Delivered")).await;
+    let once = "//*[@id='consumer-log']//*[@data-testid='message'][contains(., 'Only once.')]";
+    page.wait_for(once).await;
+    assert_eq!(page.count(once).await, 1, "a webhook that comes three times is one text");
+    page.click("fault-duplicate-webhooks").await;
+    page.screenshot("over").await;
+    page.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_page_fits_a_phone() {
+    let (_sandbox, address) = sandbox("sandbox-phone.log").await;
+    let page = Browser::open("phone", Screen::Phone, &address).await;
+    page.consumer("From a small screen").await;
+    page.screenshot("consumer").await;
+    page.click("tab-walk").await;
+    page.wait_for("//*[@id='walk']//*[contains(., 'sent')]").await;
+    page.click("tab-desk").await;
+    page.wait_for(&said("agent-log", "From a small screen")).await;
+    page.agent("Seen").await;
+    page.wait_for(&told("Seen", "Delivered")).await;
+    let fits = page.ask("return document.documentElement.scrollWidth <= window.innerWidth").await;
+    assert_eq!(fits, json!(true), "nothing is wider than the screen");
+    page.screenshot("agent").await;
+    page.close().await;
+    assert!(artefacts().join("phone-agent.png").exists());
+}

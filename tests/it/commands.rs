@@ -1,0 +1,87 @@
+//! Every command of the command line against a running bridge.
+
+use serde_json::Value;
+
+use crate::settings::{CHANNEL, COMPANY, EVENT_SECRET, Queues};
+use crate::town::Town;
+use crate::world::on_both_brokers;
+
+on_both_brokers!(a_bridge_is_looked_into_from_the_command_line);
+
+const CONSUMER: &str = "13125550142";
+
+impl Town {
+    async fn says(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments).await;
+        let (said, told) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success(), "{arguments:?}: {said}{told}");
+        said.into_owned()
+    }
+}
+
+async fn a_bridge_is_looked_into_from_the_command_line(queues: Queues) {
+    let town = Town::on(queues.clone()).await;
+    let bridge = town.start().await;
+    let config = town.folder.path().join("all.toml").display().to_string();
+    town.says(&["healthcheck", "--config", &config]).await;
+    town.says(&["config", "check", "--config", &config]).await;
+    let shown = town.says(&["config", "show", "--config", &config]).await;
+    assert!(shown.contains("***") && !shown.contains(EVENT_SECRET), "secrets are not shown: {shown}");
+
+    let channels = town.says(&["channels", "--config", &config]).await;
+    let webhook = format!("http://{}/genesys/{CHANNEL}", town.settings.http);
+    assert!(channels.contains(&webhook) && !channels.contains(EVENT_SECRET), "{channels}");
+
+    let to = ["--channel", CHANNEL, "--to", CONSUMER];
+    let simulated = [&["genesys", "simulate-webhook", "--config", &config], &to[..], &["--text", "by hand"]].concat();
+    town.says(&[&simulated[..], &["--message", "m-by-hand"]].concat()).await;
+    town.phones_show(1).await;
+    town.genesys
+        .until(crate::neighbours::SOON, |sim| (!sim.refusals().is_empty() || sim.receipt_count() > 0).then_some(()))
+        .await;
+    let lines: Value = loop {
+        let traced = town.says(&["trace", "m-by-hand", "--json", "--config", &config]).await;
+        let lines: Value = serde_json::from_str(&traced).expect("it is JSON");
+        if lines.as_array().is_some_and(|lines| lines.iter().any(|line| line["what"] == "receipt")) {
+            break lines;
+        }
+    };
+    let what: Vec<&str> = lines.as_array().into_iter().flatten().filter_map(|line| line["what"].as_str()).collect();
+    assert_eq!(what, ["received", "began", "sent", "receipt"]);
+    let by_number = town.says(&["trace", CONSUMER, "--config", &config]).await;
+    assert!(by_number.contains("sent") && !by_number.contains("by hand"), "{by_number}");
+
+    let queues_table = town.says(&["queues", "--config", &config]).await;
+    for queue in ["causeway.inbound.main.0", "causeway.replies.crexendo.3", "causeway.dead.receipts"] {
+        assert!(queues_table.contains(queue), "{queue} is missing in {queues_table}");
+    }
+    town.says(&["topology", "apply", "--config", &config]).await;
+
+    let from = ["--channel", CHANNEL, "--from", CONSUMER, "--text", "from the command line"];
+    town.says(&[&["genesys", "send", "--config", &config], &from[..]].concat()).await;
+    assert_eq!(town.seen_by_agent(CONSUMER), ["from the command line"]);
+    let about = ["--message", "m-by-hand", "--status", "failed"];
+    town.says(&[&["genesys", "receipt", "--config", &config], &to[..], &about].concat()).await;
+    town.receipts_told(2).await;
+    let last = town.genesys.receipts().pop().expect("it was told");
+    assert_eq!((last.status.as_str(), last.channel_id.as_str()), ("Failed", COMPANY));
+
+    let body = town.file("body", r#"{"text":"sign me"}"#).display().to_string();
+    let signed = town.says(&["genesys", "sign", "--channel", CHANNEL, "--body", &body, "--config", &config]).await;
+    let expected = sandbox::sign(crate::settings::CHANNEL_SECRET, br#"{"text":"sign me"}"#);
+    assert!(signed.contains(&expected), "{signed}");
+
+    town.end(vec![bridge]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bridge_that_is_not_there_is_told() {
+    let town = Town::on(Queues::Embedded).await;
+    let config = town.whole().display().to_string();
+    for command in ["queues", "healthcheck"] {
+        let output = town.run(&[command, "--config", &config]).await;
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success() && !told.trim().is_empty(), "{command}: {told}");
+        assert_ne!(output.status.code(), Some(101), "{command} panicked: {told}");
+    }
+}

@@ -1,0 +1,86 @@
+//! The broker is gone or blocks: webhooks are told to come again, `/readyz` says why, and all of it ends by itself.
+
+use std::time::{Duration, Instant};
+
+use sandbox::WebhookState;
+use serde_json::json;
+use test_support::{RabbitNode, Version};
+use tokio::task::block_in_place;
+
+use crate::settings::{COMPANY, Queues};
+use crate::world::World;
+
+const CONSUMER: &str = "13125550142";
+/// Design section 4, webhook answers.
+const AT_MOST: Duration = Duration::from_secs(2);
+
+async fn webhook_is_told_to_come_again(world: &World, id: &str) {
+    let channel = json!({ "id": COMPANY, "from": { "id": COMPANY }, "to": { "id": CONSUMER }, "messageId": id });
+    let body = json!({ "channel": channel, "type": "Text", "text": "not stored" });
+    let began = Instant::now();
+    let answer = world.genesys.agent_sends_raw(COMPANY, body).await.expect("the bridge answers");
+    let took = began.elapsed();
+    assert_eq!(answer.status, 503, "{}", String::from_utf8_lossy(&answer.body));
+    assert!(took < AT_MOST, "answered after {took:?}");
+}
+
+async fn unready(world: &World, why: &str) {
+    world
+        .until("an unready process that says why", async |world| {
+            let (status, body) = world.readyz().await;
+            let told = body["components"].as_array()?.iter().any(|component| {
+                component["required"] == json!(true)
+                    && component["detail"].as_str().is_some_and(|told| told.contains(why))
+            });
+            (status == 503 && told).then_some(())
+        })
+        .await;
+}
+
+async fn ready(world: &World) {
+    world.until("a ready process", async |world| (world.readyz().await.0 == 200).then_some(())).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_broker_that_blocks_is_told_and_passes() {
+    let node = block_in_place(|| RabbitNode::start(Version::V43));
+    let world = World::on(Queues::RabbitMq(node.url("/"))).await;
+    block_in_place(|| node.block());
+    // RabbitMQ tells a connection that it is blocked when that connection next publishes.
+    let first = world.reply(CONSUMER, "while it blocks");
+    unready(&world, "block").await;
+    webhook_is_told_to_come_again(&world, "m-blocked").await;
+    block_in_place(|| node.unblock());
+    ready(&world).await;
+    assert_eq!(world.webhook_answered(&first).await, WebhookState::Accepted);
+    world.phones_show(1).await;
+    world.receipts_told(1).await;
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_broker_that_dies_is_told_and_comes_back() {
+    let mut node = block_in_place(|| RabbitNode::start(Version::V43));
+    let world = World::on(Queues::RabbitMq(node.url("/"))).await;
+    world.genesys.faults().down(true).await;
+    world.text(CONSUMER, "accepted before");
+    world
+        .until("an accepted event", async |world| {
+            let lines = world.house.ledger.as_ref()?.recent(10).await.ok()?;
+            (!lines.is_empty()).then_some(())
+        })
+        .await;
+    block_in_place(|| node.kill());
+    unready(&world, "not connected").await;
+    webhook_is_told_to_come_again(&world, "m-down").await;
+    let reply = world.reply(CONSUMER, "redelivered until it is stored");
+    world.genesys.faults().down(false).await;
+    block_in_place(|| node.restart());
+    ready(&world).await;
+    world.agent_sees(1).await;
+    assert_eq!(world.webhook_answered(&reply).await, WebhookState::Accepted);
+    world.receipts_told(1).await;
+    assert_eq!(world.seen_by_agent(CONSUMER), ["accepted before"]);
+    assert_eq!(world.on_phone(CONSUMER).len(), 1);
+    world.end().await;
+}

@@ -1,0 +1,101 @@
+//! The configuration of a bridge under test, as a user would write it.
+
+use std::path::Path;
+
+use sandbox::{GenesysSim, NetSapiensSim};
+use test_support::{Version, shared_vhost};
+
+pub(crate) const CCID: &str = "0ff723ff-6c6f-44e0-9ce3-ce579337eadd";
+pub(crate) const CHANNEL_SECRET: &str = "kq7Hr2mZs9-channel-secret";
+pub(crate) const API_KEY: &str = "nss_Vb51tqWx-api-key";
+pub(crate) const EVENT_SECRET: &str = "Yd83kfLp-event-secret";
+pub(crate) const COMPANY: &str = "13125550100";
+pub(crate) const USER: &str = "9000";
+pub(crate) const DOMAIN: &str = "example.com";
+pub(crate) const CHANNEL: &str = "sales-sms";
+
+/// Which broker a bridge stands on.
+#[derive(Debug, Clone)]
+pub(crate) enum Queues {
+    Embedded,
+    RabbitMq(String),
+}
+
+impl Queues {
+    /// An empty virtual host of the RabbitMQ that the tests of this process share.
+    pub(crate) fn rabbitmq() -> Self {
+        Self::RabbitMq(tokio::task::block_in_place(|| shared_vhost(Version::V43)))
+    }
+}
+
+/// What differs between tests.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    pub(crate) queues: Queues,
+    pub(crate) http: String,
+    pub(crate) admin: String,
+    pub(crate) log: String,
+    pub(crate) delivered_when: &'static str,
+    pub(crate) grace: &'static str,
+}
+
+impl Settings {
+    pub(crate) fn on(queues: Queues) -> Self {
+        let any = "127.0.0.1:0".to_owned();
+        let (http, admin, log) = (any.clone(), any, "info".to_owned());
+        Self { queues, http, admin, log, delivered_when: "accepted", grace: "30s" }
+    }
+
+    /// The TOML of a bridge that keeps its files in `folder`.
+    pub(crate) fn toml(&self, folder: &Path, genesys: &GenesysSim, netsapiens: &NetSapiensSim) -> String {
+        let Self { queues, http, admin, log, delivered_when, grace } = self;
+        let folder = folder.display();
+        let broker = match queues {
+            Queues::Embedded => format!("kind = \"embedded\"\npath = \"{folder}/broker\""),
+            Queues::RabbitMq(url) => format!("kind = \"rabbitmq\"\nurl = \"{url}\""),
+        };
+        let (genesys, netsapiens) = (genesys.base_url(), netsapiens.base_url());
+        format!(
+            r#"
+            [http]
+            listen = "{http}"
+            public_url = "http://{http}"
+            [admin]
+            listen = "{admin}"
+            control = "unix:{folder}/control.sock"
+            [broker]
+            {broker}
+            [ledger]
+            kind = "sqlite"
+            path = "{folder}/ledger.db"
+            [shutdown]
+            grace = "{grace}"
+            lag = "0s"
+            [receipts]
+            hold = "200ms"
+            [log]
+            format = "json"
+            filter = "{log}"
+            [[genesys]]
+            name = "main"
+            base_url = "{genesys}"
+            ccid = "{CCID}"
+            [[provider]]
+            name = "crexendo"
+            kind = "netsapiens"
+            base_url = "{netsapiens}"
+            domain = "{DOMAIN}"
+            auth = {{ kind = "api-key", key = "{API_KEY}" }}
+            webhook_secrets = ["{EVENT_SECRET}"]
+            delivered_when = "{delivered_when}"
+            reconcile = {{ at = ["200ms", "500ms"] }}
+            [[channel]]
+            id = "{COMPANY}"
+            name = "{CHANNEL}"
+            kind = "sms"
+            user = "{USER}"
+            secrets = ["{CHANNEL_SECRET}"]
+            "#
+        )
+    }
+}

@@ -1,0 +1,180 @@
+//! The bridge as processes of its own, between the simulated neighbours.
+
+use std::fs::{self, File};
+use std::net::SocketAddr;
+use std::ops::Deref;
+use std::path::PathBuf;
+use std::process::{ExitStatus, Output, Stdio};
+use std::time::Duration;
+
+use tempfile::TempDir;
+use test_support::free_port;
+use tokio::process::{Child, Command};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+
+use crate::http::Http;
+use crate::neighbours::{Neighbours, SOON};
+use crate::settings::{Queues, Settings};
+use crate::webdriver::programs;
+
+/// The neighbours, and the configuration of the bridge between them.
+pub(crate) struct Town {
+    neighbours: Neighbours,
+    pub(crate) settings: Settings,
+    pub(crate) folder: TempDir,
+    pub(crate) http: Http,
+}
+
+/// One process of the bridge.
+pub(crate) struct Bridge {
+    child: Child,
+    admin: SocketAddr,
+    http: Http,
+}
+
+impl Deref for Town {
+    type Target = Neighbours;
+
+    fn deref(&self) -> &Neighbours {
+        &self.neighbours
+    }
+}
+
+fn address() -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], free_port()))
+}
+
+impl Town {
+    pub(crate) async fn on(queues: Queues) -> Self {
+        Self::with(Settings::on(queues)).await
+    }
+
+    pub(crate) async fn with(settings: Settings) -> Self {
+        let neighbours = Neighbours::start().await;
+        // The neighbours keep calling one address while the bridge is killed and started again.
+        let public = address();
+        neighbours.point_at(public);
+        let settings = Settings { http: public.to_string(), ..settings };
+        Self { neighbours, settings, folder: TempDir::new().expect("a folder"), http: Http::new() }
+    }
+
+    /// A file with this text, for `--config`.
+    pub(crate) fn file(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.folder.path().join(name);
+        fs::write(&path, text).expect("the folder takes files");
+        path
+    }
+
+    fn configuration(&self, name: &str, settings: &Settings) -> PathBuf {
+        let text = settings.toml(self.folder.path(), &self.genesys, &self.netsapiens);
+        self.file(&format!("{name}.toml"), &text.replace("control.sock", &format!("{name}.sock")))
+    }
+
+    /// The configuration of the bridge as one process.
+    pub(crate) fn whole(&self) -> PathBuf {
+        self.configuration("all", &self.settings)
+    }
+
+    /// Where a process writes its log.
+    pub(crate) fn log(&self, name: &str) -> PathBuf {
+        self.folder.path().join(format!("{name}.log"))
+    }
+
+    /// Starts the bridge as one process and waits until it is ready.
+    pub(crate) async fn start(&self) -> Bridge {
+        self.start_as("all", &[]).await
+    }
+
+    /// Starts a process of some roles and waits until it is ready.
+    pub(crate) async fn start_role(&self, role: &str) -> Bridge {
+        self.start_as(role, &["--role", role]).await
+    }
+
+    async fn start_as(&self, name: &str, arguments: &[&str]) -> Bridge {
+        let admin = address();
+        // Two HTTP roles in two processes are two listeners; only the one Genesys calls has the known address.
+        let http = if name == "ingress" { address() } else { self.settings.http.parse().expect("an address") };
+        if name == "ingress" {
+            let event = format!("http://{http}/netsapiens/crexendo/{}", crate::settings::EVENT_SECRET);
+            self.netsapiens.set_event_url(event);
+        }
+        let settings = Settings { admin: admin.to_string(), http: http.to_string(), ..self.settings.clone() };
+        let config = self.configuration(name, &settings);
+        let log = File::options().create(true).append(true).open(self.log(name)).expect("a log");
+        let mut command = causeway();
+        command.arg("run").arg("--config").arg(&config).args(arguments).stderr(log).stdout(Stdio::null());
+        let child = command.kill_on_drop(true).spawn().expect("the program is built");
+        let mut bridge = Bridge { child, admin, http: self.http.clone() };
+        if !bridge.is_ready_in_time().await {
+            panic!("{name} is not ready:\n{}", fs::read_to_string(self.log(name)).unwrap_or_default());
+        }
+        bridge
+    }
+
+    /// Runs a command of the command line to its end.
+    pub(crate) async fn run(&self, arguments: &[&str]) -> Output {
+        let output = causeway().args(arguments).stdin(Stdio::null()).output();
+        timeout(SOON, output).await.expect("it ends in time").expect("the program is built")
+    }
+
+    /// Nothing waits in any queue and nothing died, as `causeway queues` sees it; then everything ends.
+    pub(crate) async fn end(self, bridges: Vec<Bridge>) {
+        let config = self.folder.path().join(if bridges.len() == 1 { "all.toml" } else { "consumer-outbound.toml" });
+        let config = config.display().to_string();
+        let deadline = Instant::now() + SOON;
+        loop {
+            let output = self.run(&["queues", "--json", "--config", &config]).await;
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+            let queues: Vec<broker::QueueReport> = serde_json::from_slice(&output.stdout).expect("it is JSON");
+            assert!(!queues.is_empty());
+            if queues.iter().all(|queue| queue.ready == 0 && queue.in_hand.unwrap_or(0) == 0) {
+                break;
+            }
+            assert!(Instant::now() < deadline, "queues are not empty: {queues:?}");
+        }
+        for bridge in bridges {
+            assert!(bridge.terminate().await.success(), "a bridge ends well");
+        }
+        let refusals = self.genesys.refusals();
+        assert!(refusals.is_empty(), "Genesys refused calls: {refusals:?}");
+        self.neighbours.shutdown.force();
+    }
+}
+
+/// The program under test.
+pub(crate) fn causeway() -> Command {
+    Command::new(programs().join("causeway"))
+}
+
+impl Bridge {
+    async fn is_ready_in_time(&mut self) -> bool {
+        let deadline = Instant::now() + SOON;
+        let mut ticks = interval(Duration::from_millis(50));
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        while Instant::now() < deadline && self.child.try_wait().is_ok_and(|ended| ended.is_none()) {
+            ticks.tick().await;
+            if self.http.readyz(self.admin).await.is_some_and(|(status, _)| status == 200) {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Where its probes are.
+    pub(crate) fn admin(&self) -> SocketAddr {
+        self.admin
+    }
+
+    /// Kills it as a power cut would.
+    pub(crate) async fn kill(mut self) {
+        self.child.kill().await.expect("it can be killed");
+    }
+
+    /// Asks it to end, and waits until it has.
+    pub(crate) async fn terminate(mut self) -> ExitStatus {
+        let id = self.child.id().expect("it runs").to_string();
+        let told = Command::new("kill").args(["-TERM", &id]).status().await.expect("kill can be run");
+        assert!(told.success());
+        timeout(SOON, self.child.wait()).await.expect("it ends in time").expect("it can be waited for")
+    }
+}
