@@ -25,10 +25,11 @@ test-full: ## the same with the long tests, and more cases of every property
 	cargo build --workspace --bins --tests --examples
 	PROPTEST_CASES=2048 cargo test $(TESTS) -- --include-ignored
 
-bench: ## measure the embedded broker and the SQLite ledger
+bench: ## measure the embedded broker and the ledger on SQLite and on PostgreSQL
 	@echo "Building optimised. A first build takes some minutes."
 	cargo bench -p broker --bench embedded
 	cargo bench -p ledger --bench sqlite
+	cargo bench -p ledger --bench postgres
 
 check: lint ## format, lints and documentation, as CI looks at them
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items

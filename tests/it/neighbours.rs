@@ -12,7 +12,7 @@ use tokio::net::TcpListener;
 use crate::settings::{API_KEY, CCID, CHANNEL, CHANNEL_SECRET, COMPANY, DOMAIN, EVENT_SECRET, USER};
 
 /// For anything that should happen: long, because the machine is shared, and never waited out when all is well.
-pub(crate) const SOON: Duration = Duration::from_secs(60);
+pub(crate) const SOON: Duration = Duration::from_secs(150);
 
 /// What stands around the bridge.
 pub(crate) struct Neighbours {

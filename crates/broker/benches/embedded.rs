@@ -4,6 +4,7 @@
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints its table")]
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -149,6 +150,7 @@ fn consume() -> Consume {
         expire: Duration::from_secs(86_400),
         max_attempts: 5,
         backoff: Backoff { base: Duration::from_millis(10), cap: Duration::from_secs(1) },
+        paces: HashMap::new(),
     }
 }
 

@@ -48,6 +48,14 @@ pub enum Failure {
         /// At least this long.
         after: Duration,
     },
+    /// A channel or number refuses us for what it is configured as here: it alone is held, raises an alarm at its owner's,
+    /// and gives its messages to the dead letters when it holds too many, or for too long.
+    Fault {
+        /// The channel or number.
+        target: String,
+        /// What happened.
+        cause: anyhow::Error,
+    },
     /// Never.
     Reject {
         /// A short, stable code: the dead letter's reason.
@@ -68,6 +76,13 @@ pub struct Rejection {
 
 /// What a consuming role does with one message. It may run twice for the same message.
 pub trait Handle<M: Queued>: Send + Sync + 'static {
+    /// Whom handling this message calls, the narrowest first: a number or channel, then its account or tenant. Pace and
+    /// breakers are kept for each by its name.
+    fn targets(&self, message: &M) -> Vec<String> {
+        let _no_call_abroad = message;
+        Vec::new()
+    }
+
     /// Handles one message; `attempt` counts from 1.
     fn handle(&self, message: &M, attempt: u32) -> impl Future<Output = Result<Done, Failure>> + Send;
 

@@ -130,6 +130,7 @@ async fn drain(broker: &Broker) -> HashMap<u32, Vec<u64>> {
         expire: Duration::from_secs(3600),
         max_attempts: 5,
         backoff: Backoff { base: Duration::from_millis(10), cap: Duration::from_secs(1) },
+        paces: HashMap::new(),
     };
     let mut count = collect.count.subscribe();
     let all = async {

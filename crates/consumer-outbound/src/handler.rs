@@ -61,6 +61,16 @@ pub(crate) struct Walk<'a> {
 }
 
 impl Handle<AgentReply> for Room {
+    fn targets(&self, reply: &AgentReply) -> Vec<String> {
+        // What cannot be sent needs no provider, so its verdict does not wait for one either.
+        match reply.body {
+            ReplyBody::Text(_) => {
+                vec![verdict::number_target(&reply.provider, &reply.channel), reply.provider.to_string()]
+            }
+            ReplyBody::Unsendable(_) => Vec::new(),
+        }
+    }
+
     async fn handle(&self, reply: &AgentReply, _attempt: u32) -> Result<Done, Failure> {
         let effect = effect(reply);
         let Some(begun) = self.begin(reply, &effect).await? else { return Ok(Done::Duplicate) };
@@ -163,8 +173,7 @@ impl Room {
             // The attempt stays open: the next turn finds it interrupted, and looks before it does anything.
             Err(SendError::Unknown { cause }) => {
                 self.deps.ledger.lapse(&walk.effect, &attempt, &cause).await.map_err(ledger_down)?;
-                let after = walk.account.reconcile_at.first().copied();
-                Err(verdict::unavailable(walk, after, anyhow!("outcome unknown: {cause}")))
+                Err(verdict::unavailable(walk, None, anyhow!("outcome unknown: {cause}")))
             }
             Err(error @ (SendError::Later { .. } | SendError::AccountFault { .. })) => {
                 self.release(walk, &attempt, &error).await

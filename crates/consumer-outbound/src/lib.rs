@@ -7,3 +7,4 @@ mod verdict;
 
 pub use directory::{Account, Channel, Directory, WhenUnsure};
 pub use handler::{Config, Deps, run};
+pub use verdict::number_target;

@@ -12,6 +12,9 @@ use crate::directory::WhenUnsure;
 use crate::handler::{CALL_TIMEOUT, Room, Walk, ledger_down};
 use crate::verdict;
 
+/// How soon a reply that another replica took up is looked at again.
+const ELSEWHERE: Duration = Duration::from_secs(1);
+
 impl Room {
     /// One turn of a reconciliation. Looks are due at `reconcile_at` after the attempt began, and never before its
     /// deadline, while its owner may still be calling.
@@ -27,11 +30,7 @@ impl Room {
         let at = &walk.account.reconcile_at;
         let first = wait(now, until).max(at.first().and_then(|first| wait(now, later(began, *first))));
         if let Some(first) = first {
-            return Err(verdict::unavailable(
-                walk,
-                Some(first),
-                anyhow!("an attempt was interrupted; looking for it later"),
-            ));
+            return Err(verdict::looks_later(walk, first, "an attempt was interrupted; looking for it later"));
         }
         let looked = SendRequest { attempt: attempt.0.clone(), ..request.clone() };
         match walk.account.provider.look(&looked, began).await {
@@ -42,11 +41,7 @@ impl Room {
             Ok(Look::NotThere) => {
                 self.note(walk, "the provider does not have it").await?;
                 match at.iter().find_map(|due| wait(now, later(began, *due))) {
-                    Some(next) => Err(verdict::unavailable(
-                        walk,
-                        Some(next),
-                        anyhow!("an attempt was interrupted; looking again"),
-                    )),
+                    Some(next) => Err(verdict::looks_later(walk, next, "the provider does not have it; looking again")),
                     None => self.try_again(walk, request, &attempt).await,
                 }
             }
@@ -55,10 +50,9 @@ impl Room {
                 if self.unsure_to_the_end(walk, now) {
                     return self.try_again(walk, request, &attempt).await;
                 }
-                let after = at.last().copied();
                 Err(verdict::unavailable(
                     walk,
-                    after,
+                    None,
                     anyhow!("{error}").context("an attempt was interrupted and cannot be looked for"),
                 ))
             }
@@ -75,7 +69,7 @@ impl Room {
     async fn try_again(&self, walk: &Walk<'_>, request: &SendRequest, attempt: &AttemptId) -> Result<Done, Failure> {
         match self.deps.ledger.retake(&walk.effect, attempt, CALL_TIMEOUT).await.map_err(ledger_down)? {
             Some(next) => self.send(walk, request, next).await,
-            None => Err(verdict::unavailable(walk, None, anyhow!("another replica took this reply up"))),
+            None => Err(verdict::looks_later(walk, ELSEWHERE, "another replica took this reply up")),
         }
     }
 

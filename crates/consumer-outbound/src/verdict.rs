@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::anyhow;
 use broker::{DeadReason, Failure};
-use model::ReasonCode;
+use model::{ChannelName, NeighbourName, ReasonCode};
 use sms::SendError;
 
 use crate::handler::Walk;
@@ -15,22 +15,41 @@ pub(crate) const MAYBE_SENT: &str = "It is not known whether this message was se
 /// How soon a refused account is tried again.
 const ACCOUNT_PROBE: Duration = Duration::from_secs(60);
 
+/// The name under which pace and breaker of a company's number are kept.
+pub fn number_target(provider: &NeighbourName, channel: &ChannelName) -> String {
+    format!("{provider}/{channel}")
+}
+
 pub(crate) fn unavailable(walk: &Walk<'_>, after: Option<Duration>, cause: anyhow::Error) -> Failure {
     let cause = cause.context(format!("channel {}", walk.reply.channel));
     Failure::Unavailable { target: walk.account.provider.name().to_string(), after, cause }
 }
 
+/// One reply waits for a look at the provider, which is in no trouble for all we know.
+pub(crate) fn looks_later(walk: &Walk<'_>, after: Duration, cause: &str) -> Failure {
+    tracing::info!(channel = %walk.reply.channel, cause, "a reply waits");
+    Failure::NotYet { after }
+}
+
 /// The verdict on a reply that was certainly not sent.
 pub(crate) fn not_sent(walk: &Walk<'_>, error: &SendError) -> Failure {
-    let after = match error {
-        SendError::AccountFault { cause } => {
-            walk.account.paused.raise(cause.clone());
-            Some(ACCOUNT_PROBE)
+    let cause = anyhow!("{error}");
+    match error {
+        SendError::AccountFault { cause: told } => {
+            walk.account.paused.raise(told.clone());
+            unavailable(walk, Some(ACCOUNT_PROBE), cause)
         }
-        SendError::Later { after, .. } => *after,
-        SendError::Unknown { .. } | SendError::Never { .. } => None,
-    };
-    unavailable(walk, after, anyhow!("{error}"))
+        SendError::Later { after, throttled: true, .. } => {
+            let cause = cause.context(format!("channel {}", walk.reply.channel));
+            Failure::Unavailable {
+                target: number_target(&walk.reply.provider, &walk.reply.channel),
+                after: *after,
+                cause,
+            }
+        }
+        SendError::Later { after, throttled: false, .. } => unavailable(walk, *after, cause),
+        SendError::Unknown { .. } | SendError::Never { .. } => unavailable(walk, None, cause),
+    }
 }
 
 /// What the agent of a dead-lettered reply is told.

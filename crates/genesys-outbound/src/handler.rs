@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use anyhow::anyhow;
 use broker::{Broker, Consume, Done, Failure, Handle, Rejection};
-use genesys::{Accepted, Channel, Directory, Refusal};
+use genesys::{Accepted, Blame, Channel, Directory, Refusal, channel_target};
 use jiff::Timestamp;
 use ledger::{ArrivalVerdict, AttemptId, Begin, Effect, Entry, Ledger, LedgerError, Outcome, POISON, What};
 use model::{Family, InboundMessage, ReasonCode};
@@ -42,11 +42,18 @@ pub async fn run(config: Config, deps: Deps, shutdown: Shutdown) -> anyhow::Resu
     broker.consume::<InboundMessage, _>(config.consume, Arc::new(Room { deps }), shutdown).await
 }
 
+/// How soon a message that another replica took up is looked at again.
+const ELSEWHERE: Duration = Duration::from_secs(1);
+
 struct Room {
     deps: Deps,
 }
 
 impl Handle<InboundMessage> for Room {
+    fn targets(&self, message: &InboundMessage) -> Vec<String> {
+        vec![channel_target(&message.genesys, &message.channel), message.genesys.to_string()]
+    }
+
     async fn handle(&self, message: &InboundMessage, _attempt: u32) -> Result<Done, Failure> {
         let directory = Arc::clone(&self.deps.directory.borrow());
         let (channel, client) = directory.find(&message.channel).ok_or_else(|| Failure::Reject {
@@ -101,22 +108,16 @@ impl Room {
         begun: u32,
     ) -> Result<AttemptId, Failure> {
         if let Some(wait) = wait_until(self.deps.clock.now(), until) {
-            return Err(Failure::Unavailable {
-                target: effect.channel.to_string(),
-                after: Some(wait),
-                cause: anyhow!("an interrupted call may still be running; waiting for its deadline"),
-            });
+            tracing::info!(channel = %effect.channel, "an interrupted call may still be running; waiting for its deadline");
+            return Err(Failure::NotYet { after: wait });
         }
         if begun >= POISON {
             let cause = anyhow!("begun {begun} times and never ended; look at what it crashed before replaying it");
             return Err(Failure::Reject { code: "poison", cause });
         }
         let retaken = self.deps.ledger.retake(effect, interrupted, CALL_TIMEOUT).await.map_err(ledger_down)?;
-        retaken.ok_or_else(|| Failure::Unavailable {
-            target: effect.channel.to_string(),
-            after: None,
-            cause: anyhow!("another replica took this message up"),
-        })
+        // Another replica took this message up.
+        retaken.ok_or(Failure::NotYet { after: ELSEWHERE })
     }
 
     async fn accepted(
@@ -149,18 +150,20 @@ impl Room {
         }
         ledger.release(effect, attempt, &refusal.to_string()).await.map_err(ledger_down)?;
         Ok(match refusal {
-            Refusal::Later { after, message_at_fault: true, .. } => Failure::Retry { after, cause },
-            Refusal::Later { after, .. } => Failure::Unavailable { target: channel.genesys.to_string(), after, cause },
+            Refusal::Later { after, blame: Blame::Message, .. } => Failure::Retry { after, cause },
+            Refusal::Later { after, blame: Blame::Channel, .. } => {
+                Failure::Unavailable { target: channel_target(&effect.target, &effect.channel), after, cause }
+            }
+            Refusal::Later { after, blame: Blame::Tenant, .. } => {
+                Failure::Unavailable { target: effect.target.to_string(), after, cause }
+            }
             Refusal::ChannelFault { .. } | Refusal::Never { .. } => {
                 channel.fault.raise(refusal.to_string());
-                Failure::Unavailable { target: effect.channel.to_string(), after: Some(CHANNEL_PROBE), cause }
+                Failure::Fault { target: channel_target(&effect.target, &effect.channel), cause }
             }
         })
     }
 }
-
-/// How soon a refused channel is tried again.
-const CHANNEL_PROBE: Duration = Duration::from_secs(30);
 
 fn effect(message: &InboundMessage) -> Effect {
     Effect {

@@ -6,7 +6,7 @@ use model::ChannelName;
 use runtime::{Answer, CallError};
 use serde_json::Value;
 
-use crate::{Refusal, reader};
+use crate::{Blame, Refusal, reader};
 
 /// The answer's JSON when the call succeeded; `Null` where there is none to read.
 pub(crate) fn classify(
@@ -20,9 +20,9 @@ pub(crate) fn classify(
         return success(&answer);
     }
     let after = answer.retry_after(now);
-    let later = |message_at_fault| {
+    let later = |blame| {
         let cause = format!("Genesys answered {}", told(&answer));
-        Refusal::Later { after, message_at_fault, maybe_done: false, cause }
+        Refusal::Later { after, blame, maybe_done: false, cause }
     };
     Err(match status.as_u16() {
         401 => {
@@ -42,8 +42,9 @@ pub(crate) fn classify(
         415 | 422 => {
             Refusal::Never { code: "unsupported", cause: format!("Genesys refused the message: {}", told(&answer)) }
         }
-        408 | 425 | 429 | 502 | 503 | 504 => later(false),
-        500..=599 => later(true),
+        429 => later(Blame::Channel),
+        408 | 425 | 502 | 503 | 504 => later(Blame::Tenant),
+        500..=599 => later(Blame::Message),
         _ => Refusal::Never { code: "refused", cause: format!("Genesys refused the message: {}", told(&answer)) },
     })
 }
@@ -54,7 +55,7 @@ fn fault(status: StatusCode, cause: String) -> Refusal {
 
 fn unanswered(error: CallError) -> Refusal {
     let maybe_done = matches!(error, CallError::NoAnswer(_));
-    Refusal::Later { after: None, message_at_fault: false, maybe_done, cause: format!("Genesys: {error}") }
+    Refusal::Later { after: None, blame: Blame::Tenant, maybe_done, cause: format!("Genesys: {error}") }
 }
 
 /// 2xx is success unless its `status.code` says otherwise; a code of 1 may be retried, as in the predecessor (4.0).
@@ -65,7 +66,7 @@ fn success(answer: &Answer) -> Result<Value, Refusal> {
         None | Some("0" | "SUCCESS") => Ok(body),
         Some("1") => {
             let cause = format!("Genesys answered {}", told(answer));
-            Err(Refusal::Later { after: None, message_at_fault: true, maybe_done: false, cause })
+            Err(Refusal::Later { after: None, blame: Blame::Message, maybe_done: false, cause })
         }
         Some(_) => Err(Refusal::Never { code: "refused", cause: format!("Genesys answered {}", told(answer)) }),
     }

@@ -51,8 +51,8 @@ pub enum Refusal {
     Later {
         /// What the far side asked for.
         after: Option<Duration>,
-        /// Whether it counts as a failed try of this message (500), or as trouble of the neighbour (down, 429, 502-504).
-        message_at_fault: bool,
+        /// Whom it counts against.
+        blame: Blame,
         /// Whether the far side may have acted on it.
         maybe_done: bool,
         /// What happened.
@@ -74,6 +74,17 @@ pub enum Refusal {
         /// What happened.
         cause: String,
     },
+}
+
+/// Whom a refusal that passes counts against.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Blame {
+    /// A failed try of this message (500).
+    Message,
+    /// The channel calls too often (429): the narrowest there is.
+    Channel,
+    /// The tenant is down or overloaded (no connection, 408, 425, 502 to 504).
+    Tenant,
 }
 
 /// Calls one tenant.

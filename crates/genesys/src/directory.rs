@@ -24,6 +24,11 @@ pub struct Directory {
     channels: HashMap<ChannelName, Arc<Channel>>,
 }
 
+/// The name under which pace and breaker of a channel at its tenant are kept.
+pub fn channel_target(tenant: &NeighbourName, channel: &ChannelName) -> String {
+    format!("{tenant}/{channel}")
+}
+
 impl Directory {
     /// Tenants with their clients, and channels with different names.
     pub fn new(

@@ -12,7 +12,7 @@ mod signature;
 mod webhook;
 mod wire;
 
-pub use client::{Accepted, ChannelAccess, Client, Refusal, Tenant};
-pub use directory::{Channel, Directory};
+pub use client::{Accepted, Blame, ChannelAccess, Client, Refusal, Tenant};
+pub use directory::{Channel, Directory, channel_target};
 pub use signature::{SecretEncoding, Secrets, SignatureError, Verified, sign};
 pub use webhook::{Webhook, WebhookContent, WebhookError, WebhookMessage, peek_channel};

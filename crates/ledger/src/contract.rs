@@ -13,6 +13,10 @@ use runtime::ManualClock;
 
 use crate::{ArrivalVerdict, Begin, Effect, Entry, Ledger, Outcome, ReceiptVerdict, What};
 
+mod strangers;
+
+pub use strangers::{what_was_claimed_is_told, words_of_strangers_are_taken_as_they_come};
+
 /// A fresh ledger, and the hand of its clock.
 pub struct Fresh {
     /// The ledger.
@@ -30,7 +34,8 @@ macro_rules! contract_suite {
             only_attempts_without_a_verdict_count, an_interruption_is_told_once, one_of_many_is_first,
             arrivals_match_one_to_one, receipts_move_forward, receipts_by_table, a_late_word_moves_nothing_back,
             sessions_are_remembered, sessions_in_use_are_kept, timelines_are_found,
-            what_was_never_begun_is_found_as_well, finished_business_is_forgotten);
+            what_was_never_begun_is_found_as_well, finished_business_is_forgotten, what_was_claimed_is_told,
+            words_of_strangers_are_taken_as_they_come);
     };
     ($fresh:path: $($name:ident),* $(,)?) => {$(
         #[tokio::test]

@@ -4,15 +4,19 @@ use std::time::Duration;
 use jiff::Timestamp;
 use model::{Address, Arrival, ChannelName, MessageId, Receipt, SessionId};
 use runtime::Clock;
+use secrecy::SecretString;
 
-use crate::sqlite::{Store, arrivals, effects, receipts, sessions, timeline};
+use crate::postgres::looks::Look;
 use crate::types::{ArrivalVerdict, AttemptId, Begin, Effect, Entry, LedgerError, Line, Outcome, ReceiptVerdict};
+use crate::{postgres, sqlite};
 
 /// Which ledger.
 #[derive(Debug, Clone)]
 pub enum Config {
     /// SQLite: one machine, several processes.
     Sqlite(SqliteConfig),
+    /// PostgreSQL: processes of many machines.
+    Postgres(PostgresConfig),
 }
 
 /// The SQLite ledger.
@@ -26,6 +30,29 @@ pub struct SqliteConfig {
     pub sole_owner: bool,
 }
 
+/// The PostgreSQL ledger. Each process holds one connection.
+#[derive(Debug, Clone)]
+pub struct PostgresConfig {
+    /// `postgresql://user:password@host:5432/database?sslmode=require`; several hosts are tried in turn.
+    pub url: SecretString,
+    /// The authorities its certificate may come from; the machine's where there is none. A certificate is always verified.
+    pub ca_file: Option<PathBuf>,
+    /// How long finished business is remembered.
+    pub retain: Duration,
+    /// Whose time counts.
+    pub time: TimeSource,
+}
+
+/// Whose time a PostgreSQL ledger goes by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum TimeSource {
+    /// The database's: the one clock that the processes of several machines share.
+    #[default]
+    Database,
+    /// The clock the ledger is opened with, for tests that move one by hand.
+    Injected,
+}
+
 /// The ledger. Cheap to clone.
 #[derive(Clone)]
 pub struct Ledger {
@@ -34,7 +61,8 @@ pub struct Ledger {
 
 #[derive(Clone)]
 enum Inner {
-    Sqlite(Store),
+    Sqlite(sqlite::Store),
+    Postgres(postgres::Store),
 }
 
 /// What is added to a call's own time-out for its deadline: the way to the ledger and back, twice.
@@ -47,18 +75,33 @@ const fn lease(call_timeout: Duration) -> Duration {
 }
 
 impl Ledger {
-    /// Opens the ledger and brings its schema up to date.
+    /// Opens the ledger and brings its schema up to date. A PostgreSQL that cannot be reached yet is opened all the same: calls
+    /// fail until it answers.
     ///
     /// # Errors
-    /// The file cannot be opened, is not a ledger, or is of a newer schema.
+    /// The file cannot be opened, is not a ledger, or is of a newer schema; the database refuses, and waiting would not help.
     pub async fn open(config: Config, clock: Clock) -> Result<Self, LedgerError> {
-        let Config::Sqlite(config) = config;
-        Ok(Self { inner: Inner::Sqlite(Store::open(config, clock).await?) })
+        let inner = match config {
+            Config::Sqlite(config) => Inner::Sqlite(sqlite::Store::open(config, clock).await?),
+            Config::Postgres(config) => Inner::Postgres(postgres::Store::open(config, clock).await?),
+        };
+        Ok(Self { inner })
     }
 
-    fn store(&self) -> &Store {
-        let Inner::Sqlite(store) = &self.inner;
-        store
+    /// Brings the schema up to date and ends; the schema that is there then.
+    ///
+    /// # Errors
+    /// As [`Ledger::open`], and a database that cannot be reached.
+    pub async fn migrate(config: Config, clock: Clock) -> Result<u32, LedgerError> {
+        match config {
+            Config::Sqlite(config) => {
+                let store = sqlite::Store::open(config, clock).await?;
+                let schema = store.look(sqlite::schema).await;
+                store.close().await;
+                schema
+            }
+            Config::Postgres(config) => postgres::Store::migrate(&config).await,
+        }
     }
 
     /// Begins an effect: the record before it. The attempt's deadline is `call_timeout` and a margin from now, by the
@@ -67,7 +110,15 @@ impl Ledger {
     /// # Errors
     /// The ledger does not answer.
     pub async fn begin(&self, effect: Effect, call_timeout: Duration) -> Result<Begin, LedgerError> {
-        self.store().run(move |book| effects::begin(book, &effect, lease(call_timeout))).await
+        match &self.inner {
+            Inner::Sqlite(store) => {
+                store.run(move |book| sqlite::effects::begin(book, &effect, lease(call_timeout))).await
+            }
+            Inner::Postgres(store) => {
+                let wants = postgres::effects::wants(&effect);
+                store.run(wants, move |book| postgres::effects::begin(book, &effect, lease(call_timeout))).await
+            }
+        }
     }
 
     /// The record after an effect. The first outcome stays.
@@ -76,7 +127,15 @@ impl Ledger {
     /// The ledger does not answer.
     pub async fn finish(&self, effect: &Effect, attempt: &AttemptId, outcome: Outcome) -> Result<(), LedgerError> {
         let (effect, attempt) = (effect.clone(), attempt.clone());
-        self.store().run(move |book| effects::finish(book, &effect, &attempt, &outcome)).await
+        match &self.inner {
+            Inner::Sqlite(store) => {
+                store.run(move |book| sqlite::effects::finish(book, &effect, &attempt, &outcome)).await
+            }
+            Inner::Postgres(store) => {
+                let wants = postgres::effects::wants(&effect);
+                store.run(wants, move |book| postgres::effects::finish(book, &effect, &attempt, &outcome)).await
+            }
+        }
     }
 
     /// Nothing happened abroad: the attempt is over and the next one is a first.
@@ -85,7 +144,15 @@ impl Ledger {
     /// The ledger does not answer.
     pub async fn release(&self, effect: &Effect, attempt: &AttemptId, cause: &str) -> Result<(), LedgerError> {
         let (effect, attempt, cause) = (effect.clone(), attempt.clone(), cause.to_owned());
-        self.store().run(move |book| effects::release(book, &effect, &attempt, &cause)).await
+        match &self.inner {
+            Inner::Sqlite(store) => {
+                store.run(move |book| sqlite::effects::release(book, &effect, &attempt, &cause)).await
+            }
+            Inner::Postgres(store) => {
+                let wants = postgres::effects::wants(&effect);
+                store.run(wants, move |book| postgres::effects::release(book, &effect, &attempt, &cause)).await
+            }
+        }
     }
 
     /// The call is over and nobody knows what it did: the attempt stays interrupted, and its deadline is now.
@@ -94,7 +161,15 @@ impl Ledger {
     /// The ledger does not answer.
     pub async fn lapse(&self, effect: &Effect, attempt: &AttemptId, cause: &str) -> Result<(), LedgerError> {
         let (effect, attempt, cause) = (effect.clone(), attempt.clone(), cause.to_owned());
-        self.store().run(move |book| effects::lapse(book, &effect, &attempt, &cause)).await
+        match &self.inner {
+            Inner::Sqlite(store) => {
+                store.run(move |book| sqlite::effects::lapse(book, &effect, &attempt, &cause)).await
+            }
+            Inner::Postgres(store) => {
+                let wants = postgres::effects::wants(&effect);
+                store.run(wants, move |book| postgres::effects::lapse(book, &effect, &attempt, &cause)).await
+            }
+        }
     }
 
     /// Takes an interrupted attempt as not made, and begins the next one; `None` when somebody else was faster, or its
@@ -109,7 +184,17 @@ impl Ledger {
         call_timeout: Duration,
     ) -> Result<Option<AttemptId>, LedgerError> {
         let (effect, interrupted) = (effect.clone(), interrupted.clone());
-        self.store().run(move |book| effects::retake(book, &effect, &interrupted, lease(call_timeout))).await
+        match &self.inner {
+            Inner::Sqlite(store) => {
+                store.run(move |book| sqlite::effects::retake(book, &effect, &interrupted, lease(call_timeout))).await
+            }
+            Inner::Postgres(store) => {
+                let wants = postgres::effects::wants(&effect);
+                store
+                    .run(wants, move |book| postgres::effects::retake(book, &effect, &interrupted, lease(call_timeout)))
+                    .await
+            }
+        }
     }
 
     /// Claims an arrival: new, or the same message seen by another path.
@@ -123,7 +208,15 @@ impl Ledger {
         arrival: &Arrival,
     ) -> Result<ArrivalVerdict, LedgerError> {
         let (channel, id, arrival) = (channel.clone(), id.clone(), arrival.clone());
-        self.store().run(move |book| arrivals::arrive(book, &channel, &id, &arrival)).await
+        match &self.inner {
+            Inner::Sqlite(store) => {
+                store.run(move |book| sqlite::arrivals::arrive(book, &channel, &id, &arrival)).await
+            }
+            Inner::Postgres(store) => {
+                let wants = postgres::arrivals::wants(&channel, &id, &arrival);
+                store.run(wants, move |book| postgres::arrivals::arrive(book, &channel, &id, &arrival)).await
+            }
+        }
     }
 
     /// Asks whether a receipt may still be emitted: states only move forward, and each is emitted once.
@@ -132,7 +225,13 @@ impl Ledger {
     /// The ledger does not answer.
     pub async fn receipt(&self, receipt: &Receipt) -> Result<ReceiptVerdict, LedgerError> {
         let receipt = receipt.clone();
-        self.store().run(move |book| receipts::ask(book, &receipt)).await
+        match &self.inner {
+            Inner::Sqlite(store) => store.run(move |book| sqlite::receipts::ask(book, &receipt)).await,
+            Inner::Postgres(store) => {
+                let wants = postgres::receipts::wants(&receipt);
+                store.run(wants, move |book| postgres::receipts::ask(book, &receipt)).await
+            }
+        }
     }
 
     /// A receipt reached Genesys.
@@ -141,7 +240,13 @@ impl Ledger {
     /// The ledger does not answer.
     pub async fn receipt_emitted(&self, receipt: &Receipt) -> Result<(), LedgerError> {
         let receipt = receipt.clone();
-        self.store().run(move |book| receipts::emitted(book, &receipt)).await
+        match &self.inner {
+            Inner::Sqlite(store) => store.run(move |book| sqlite::receipts::emitted(book, &receipt)).await,
+            Inner::Postgres(store) => {
+                let wants = postgres::receipts::wants(&receipt);
+                store.run(wants, move |book| postgres::receipts::emitted(book, &receipt)).await
+            }
+        }
     }
 
     /// Remembers the provider's session of a conversation.
@@ -155,7 +260,15 @@ impl Ledger {
         session: &SessionId,
     ) -> Result<(), LedgerError> {
         let (channel, consumer, session) = (channel.clone(), consumer.clone(), session.clone());
-        self.store().run(move |book| sessions::remember(book, &channel, &consumer, &session)).await
+        match &self.inner {
+            Inner::Sqlite(store) => {
+                store.run(move |book| sqlite::sessions::remember(book, &channel, &consumer, &session)).await
+            }
+            Inner::Postgres(store) => {
+                let wants = postgres::sessions::wants(&channel, &consumer);
+                store.run(wants, move |book| postgres::sessions::remember(book, &channel, &consumer, &session)).await
+            }
+        }
     }
 
     /// The provider's session of a conversation, where one is known.
@@ -164,7 +277,13 @@ impl Ledger {
     /// The ledger does not answer.
     pub async fn session(&self, channel: &ChannelName, consumer: &Address) -> Result<Option<SessionId>, LedgerError> {
         let (channel, consumer) = (channel.clone(), consumer.clone());
-        self.store().run(move |book| sessions::find(book, &channel, &consumer)).await
+        match &self.inner {
+            Inner::Sqlite(store) => store.run(move |book| sqlite::sessions::find(book, &channel, &consumer)).await,
+            Inner::Postgres(store) => {
+                let wants = postgres::sessions::wants(&channel, &consumer);
+                store.run(wants, move |book| postgres::sessions::find(book, &channel, &consumer)).await
+            }
+        }
     }
 
     /// Adds a line to a message's timeline.
@@ -172,7 +291,13 @@ impl Ledger {
     /// # Errors
     /// The ledger does not answer.
     pub async fn note(&self, entry: Entry) -> Result<(), LedgerError> {
-        self.store().run(move |book| timeline::note(book, &entry)).await
+        match &self.inner {
+            Inner::Sqlite(store) => store.run(move |book| sqlite::timeline::note(book, &entry)).await,
+            Inner::Postgres(store) => {
+                let wants = postgres::effects::wants(&entry.effect);
+                store.run(wants, move |book| postgres::effects::note(book, &entry)).await
+            }
+        }
     }
 
     /// The timelines that `query` names: an id of the house, a Genesys message id, a trace id, or a consumer's number.
@@ -181,7 +306,10 @@ impl Ledger {
     /// The ledger does not answer.
     pub async fn timeline(&self, query: &str) -> Result<Vec<Line>, LedgerError> {
         let query = query.trim().to_owned();
-        self.store().look(move |book| timeline::find(book, &query)).await
+        match &self.inner {
+            Inner::Sqlite(store) => store.look(move |book| sqlite::timeline::find(book, &query)).await,
+            Inner::Postgres(store) => store.look(|caller| Look::Timeline(query, caller)).await,
+        }
     }
 
     /// The newest lines of all timelines, oldest first.
@@ -189,7 +317,30 @@ impl Ledger {
     /// # Errors
     /// The ledger does not answer.
     pub async fn recent(&self, limit: u32) -> Result<Vec<Line>, LedgerError> {
-        self.store().look(move |book| timeline::recent(book, limit)).await
+        match &self.inner {
+            Inner::Sqlite(store) => store.look(move |book| sqlite::timeline::recent(book, limit)).await,
+            Inner::Postgres(store) => store.look(|caller| Look::Recent(limit, caller)).await,
+        }
+    }
+
+    /// The provider's ids of replies in a conversation that were recorded as sent since then, newest first, at most 200: rows
+    /// at the provider that an effect has claimed already.
+    ///
+    /// # Errors
+    /// The ledger does not answer.
+    pub async fn claimed(
+        &self,
+        channel: &ChannelName,
+        consumer: &Address,
+        since: Timestamp,
+    ) -> Result<Vec<String>, LedgerError> {
+        let (channel, consumer) = (channel.clone(), consumer.clone());
+        match &self.inner {
+            Inner::Sqlite(store) => {
+                store.look(move |book| sqlite::timeline::claimed(book, &channel, &consumer, since)).await
+            }
+            Inner::Postgres(store) => store.look(|caller| Look::Claimed(channel, consumer, since, caller)).await,
+        }
     }
 
     /// Whether the ledger answers, for readiness; the ledger's time. It waits for no writer.
@@ -198,15 +349,27 @@ impl Ledger {
     /// It does not, or not soon.
     pub async fn check(&self) -> Result<Timestamp, LedgerError> {
         // A house where nothing is written forgets as well.
-        self.store().tidy();
-        let look = self.store().look(timeline::look);
+        let look = async {
+            match &self.inner {
+                Inner::Sqlite(store) => {
+                    store.tidy();
+                    store.look(sqlite::timeline::look).await
+                }
+                Inner::Postgres(store) => {
+                    store.tidy();
+                    store.look(Look::Now).await
+                }
+            }
+        };
         let late = |_| LedgerError::Unavailable(format!("no answer within {} s", CHECK_WITHIN.as_secs()));
         tokio::time::timeout(CHECK_WITHIN, look).await.map_err(late)?
     }
 
-    /// Writes what is in hand and closes the file, once every clone is gone or closed.
+    /// Writes what is in hand and closes the file or the connection, once every clone is gone or closed.
     pub async fn close(self) {
-        let Inner::Sqlite(store) = self.inner;
-        store.close().await;
+        match self.inner {
+            Inner::Sqlite(store) => store.close().await,
+            Inner::Postgres(store) => store.close().await,
+        }
     }
 }

@@ -3,7 +3,9 @@
 //! A record stands before and after each outside effect, so that a crash between the two is seen as what it is:
 //! *interrupted*, to be looked into, never blindly repeated. No text of a message is ever in here.
 
+mod common;
 mod ledger;
+mod postgres;
 mod receipts;
 mod sqlite;
 mod types;
@@ -11,7 +13,7 @@ mod types;
 #[cfg(feature = "contract")]
 pub mod contract;
 
-pub use ledger::{Config, Ledger, SqliteConfig};
+pub use ledger::{Config, Ledger, PostgresConfig, SqliteConfig, TimeSource};
 pub use types::{
     ArrivalVerdict, AttemptId, Begin, Effect, Entry, LedgerError, Line, Outcome, POISON, ReceiptVerdict, What,
 };

@@ -1,6 +1,8 @@
 //! The receipt states of one reply only move forward (design 4, `reference/genesys.md` 6.3).
 
-use crate::ReceiptVerdict;
+use model::{Family, Receipt};
+
+use crate::{Effect, ReceiptVerdict};
 
 /// A state, without its reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -45,6 +47,20 @@ pub(crate) fn verdict(last: Option<(State, bool)>, next: State) -> ReceiptVerdic
         Some((state, false)) if state == next => ReceiptVerdict::Emit,
         Some((State::Delivered, _)) if next == State::Removed => ReceiptVerdict::Emit,
         Some(_) => ReceiptVerdict::Outdated,
+    }
+}
+
+/// A receipt's lines stand in the timeline of the reply it is about.
+pub(crate) fn effect(receipt: &Receipt) -> Effect {
+    Effect {
+        family: Family::Receipts,
+        id: receipt.id.clone(),
+        channel: receipt.channel.clone(),
+        target: receipt.genesys.clone(),
+        consumer: receipt.to.clone(),
+        foreign_id: receipt.genesys_message_id.clone(),
+        trace: receipt.trace.clone(),
+        received_at: receipt.received_at,
     }
 }
 

@@ -1,9 +1,11 @@
 //! Whatever arrives in whatever order: arrivals of one message are matched one to one, and no others.
 
 mod common;
+#[path = "common/databases.rs"]
+mod databases;
 
 use jiff::Timestamp;
-use ledger::{ArrivalVerdict, Ledger};
+use ledger::{ArrivalVerdict, Config, Ledger, TimeSource};
 use model::{Arrival, ArrivalPath, ChannelName, MessageId};
 use proptest::prelude::*;
 use runtime::Clock;
@@ -53,16 +55,24 @@ async fn walk(ledger: &Ledger, channel: &ChannelName, arrivals: &[Arrival]) -> R
     Ok(())
 }
 
-#[test]
-fn arrivals_are_matched_one_to_one() {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let folder = tempfile::tempdir().unwrap();
-    let config = common::config(&folder.path().join("ledger.db"), true);
-    let ledger = runtime.block_on(Ledger::open(config, Clock::system())).unwrap();
+fn all_kinds(cases: u32, config: Config) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let ledger = runtime.block_on(Ledger::open(config, Clock::system())).expect("a ledger");
     let case = std::cell::Cell::new(0);
-    proptest!(ProptestConfig::with_cases(200), |(arrivals in proptest::collection::vec(arrival(), 0..12))| {
+    proptest!(ProptestConfig::with_cases(cases), |(arrivals in proptest::collection::vec(arrival(), 0..12))| {
         case.set(case.get() + 1);
         let channel = ChannelName::new(format!("case-{}", case.get()));
         runtime.block_on(walk(&ledger, &channel, &arrivals))?;
     });
+}
+
+#[test]
+fn arrivals_are_matched_one_to_one() {
+    let folder = tempfile::tempdir().unwrap();
+    all_kinds(200, common::config(&folder.path().join("ledger.db"), true));
+}
+
+#[test]
+fn arrivals_are_matched_one_to_one_in_a_database() {
+    all_kinds(100, databases::config(&test_support::shared_postgres(), TimeSource::Database));
 }

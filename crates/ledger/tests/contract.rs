@@ -1,19 +1,37 @@
-//! The contract on SQLite.
+//! The contract on both stores.
 
 mod common;
+#[path = "common/databases.rs"]
+mod databases;
 
 use jiff::Timestamp;
-use ledger::Ledger;
 use ledger::contract::Fresh;
+use ledger::{Ledger, TimeSource};
 use runtime::Clock;
-use tempfile::TempDir;
 
-async fn fresh() -> (Fresh, TempDir) {
-    let folder = tempfile::tempdir().expect("a folder");
-    let (clock, hand) = Clock::manual(Timestamp::UNIX_EPOCH);
-    let config = common::config(&folder.path().join("l/ledger.db"), false);
-    let ledger = Ledger::open(config, clock).await.expect("a ledger");
-    (Fresh { ledger, clock: hand }, folder)
+mod sqlite {
+    use super::*;
+
+    async fn fresh() -> (Fresh, tempfile::TempDir) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (clock, hand) = Clock::manual(Timestamp::UNIX_EPOCH);
+        let config = common::config(&folder.path().join("l/ledger.db"), false);
+        let ledger = Ledger::open(config, clock).await.expect("a ledger");
+        (Fresh { ledger, clock: hand }, folder)
+    }
+
+    ledger::contract_suite!(fresh);
 }
 
-ledger::contract_suite!(fresh);
+mod postgres {
+    use super::*;
+
+    async fn fresh() -> (Fresh, ()) {
+        let (clock, hand) = Clock::manual(Timestamp::UNIX_EPOCH);
+        let config = databases::config(&test_support::shared_postgres(), TimeSource::Injected);
+        let ledger = Ledger::open(config, clock).await.expect("a ledger");
+        (Fresh { ledger, clock: hand }, ())
+    }
+
+    ledger::contract_suite!(fresh);
+}

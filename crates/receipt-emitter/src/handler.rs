@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use anyhow::anyhow;
 use broker::{Broker, Consume, Done, Failure, Handle, Rejection};
-use genesys::{Channel, Directory, Refusal};
+use genesys::{Blame, Channel, Directory, Refusal, channel_target};
 use jiff::Timestamp;
 use ledger::{Effect, Entry, Ledger, LedgerError, ReceiptVerdict, What};
 use model::{Family, Receipt, ReceiptStatus};
@@ -37,8 +37,6 @@ pub struct Deps {
 const MATCHING: Duration = Duration::from_secs(60);
 /// How soon.
 const MATCHING_RETRY: Duration = Duration::from_secs(5);
-/// How soon a refused channel is tried again.
-const CHANNEL_PROBE: Duration = Duration::from_secs(30);
 
 /// Consumes `receipts` until the shutdown.
 ///
@@ -56,6 +54,10 @@ struct Room {
 }
 
 impl Handle<Receipt> for Room {
+    fn targets(&self, receipt: &Receipt) -> Vec<String> {
+        vec![channel_target(&receipt.genesys, &receipt.channel), receipt.genesys.to_string()]
+    }
+
     async fn handle(&self, receipt: &Receipt, _attempt: u32) -> Result<Done, Failure> {
         let age = age(self.deps.clock.now(), receipt.received_at);
         if let Some(wait) = self.hold.checked_sub(age).filter(|wait| !wait.is_zero()) {
@@ -91,17 +93,24 @@ impl Handle<Receipt> for Room {
 fn refused(channel: &Channel, receipt: &Receipt, refusal: Refusal, age: Duration) -> Failure {
     let cause = anyhow!("channel {}: {refusal}", receipt.channel);
     let young = age < MATCHING;
+    let of_channel = || channel_target(&receipt.genesys, &receipt.channel);
     match refusal {
-        Refusal::Never { code: "bad-request", .. } if young => Failure::Retry { after: Some(MATCHING_RETRY), cause },
-        Refusal::ChannelFault { status: 404, .. } if young => {
-            Failure::Unavailable { target: receipt.channel.to_string(), after: Some(MATCHING_RETRY), cause }
+        // Genesys may not know the message yet that the receipt is about.
+        Refusal::Never { code: "bad-request", .. } | Refusal::ChannelFault { status: 404, .. } if young => {
+            tracing::debug!(channel = %receipt.channel, "not matched yet: {refusal}");
+            Failure::NotYet { after: MATCHING_RETRY }
         }
         Refusal::Never { code, .. } => Failure::Reject { code, cause },
-        Refusal::Later { after, message_at_fault: true, .. } => Failure::Retry { after, cause },
-        Refusal::Later { after, .. } => Failure::Unavailable { target: channel.genesys.to_string(), after, cause },
+        Refusal::Later { after, blame: Blame::Message, .. } => Failure::Retry { after, cause },
+        Refusal::Later { after, blame: Blame::Channel, .. } => {
+            Failure::Unavailable { target: of_channel(), after, cause }
+        }
+        Refusal::Later { after, blame: Blame::Tenant, .. } => {
+            Failure::Unavailable { target: receipt.genesys.to_string(), after, cause }
+        }
         Refusal::ChannelFault { .. } => {
             channel.fault.raise(refusal.to_string());
-            Failure::Unavailable { target: receipt.channel.to_string(), after: Some(CHANNEL_PROBE), cause }
+            Failure::Fault { target: of_channel(), cause }
         }
     }
 }

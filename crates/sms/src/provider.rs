@@ -51,6 +51,8 @@ pub enum SendError {
     Later {
         /// What the provider asked for.
         after: Option<Duration>,
+        /// The number sends too often, and the rest of the account is not concerned.
+        throttled: bool,
         /// What happened.
         cause: String,
     },

@@ -149,6 +149,11 @@ impl RabbitNode {
         self.port
     }
 
+    /// Whether it was started and not killed.
+    pub fn is_running(&self) -> bool {
+        self.group.is_some()
+    }
+
     /// Kills it, as a power cut would.
     pub fn kill(&mut self) {
         if let Some(group) = self.group.take() {

@@ -31,7 +31,7 @@ impl Group {
     /// Runs a shell script as the leader of a group of its own. When the pipe to its standard input is closed, the whole
     /// group is killed, however this process ended.
     pub(crate) fn start(script: &str, output: std::fs::File) -> io::Result<Self> {
-        let guarded = format!("{script}\nexec 0<&3\nread -r _never\nkill -9 -- -$$\n");
+        let guarded = format!("{script}\nexec 0<&3\nread -r _never\nkill -s KILL -- -$$\n");
         let leader = Command::new("sh")
             .args(["-c", &format!("exec 3<&0 0</dev/null\n{guarded}")])
             .stdin(Stdio::piped())

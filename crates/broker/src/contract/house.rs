@@ -1,4 +1,6 @@
-use std::collections::BTreeMap;
+//! What the suite is played in; tests of one kind of broker play in it too.
+
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,28 +22,33 @@ use crate::{
 const DEADLINE: Duration = Duration::from_secs(30);
 
 /// An opened broker with what consumes from it.
-pub(super) struct House {
-    pub(super) broker: Broker,
-    pub(super) clock: ManualClock,
+pub struct House {
+    /// The broker.
+    pub broker: Broker,
+    /// Its clock.
+    pub clock: ManualClock,
     config: Config,
     time: Clock,
     shutdown: Shutdown,
 }
 
-pub(super) fn neighbour() -> NeighbourName {
+/// The one Genesys tenant.
+pub fn neighbour() -> NeighbourName {
     NeighbourName::new("main")
 }
 
-pub(super) fn start() -> Timestamp {
+/// What the clock says in the beginning.
+pub fn start() -> Timestamp {
     Timestamp::from_second(1_800_000_000).expect("a time")
 }
 
-fn topology() -> Topology {
+/// One tenant and one provider, with two partitions.
+pub fn topology() -> Topology {
     Topology { partitions: 2, genesys: vec![neighbour()], providers: vec![NeighbourName::new("carrier")] }
 }
 
 /// Message `number` of a conversation; the pair is its text.
-pub(super) fn message(conversation: u32, number: u32) -> InboundMessage {
+pub fn message(conversation: u32, number: u32) -> InboundMessage {
     let from = PhoneNumber::normalise(&format!("1312555{conversation:04}"), None).expect("a number");
     InboundMessage {
         id: MessageId::derive("in", &[&conversation.to_string(), &number.to_string()]),
@@ -63,22 +70,25 @@ fn numbers(message: &InboundMessage) -> (u32, u32) {
     (conversation.parse().expect("a conversation"), number.parse().expect("a number"))
 }
 
-pub(super) fn consume() -> Consume {
+/// A consumer that is patient with messages, not with time.
+pub fn consume() -> Consume {
     Consume {
         neighbours: vec![neighbour()],
         prefetch: 64,
         expire: Duration::from_secs(3600),
         max_attempts: 5,
         backoff: Backoff { base: Duration::from_millis(1), cap: Duration::from_millis(5) },
+        paces: HashMap::new(),
     }
 }
 
-pub(super) fn retry() -> Failure {
+/// A failed try.
+pub fn retry() -> Failure {
     Failure::Retry { after: None, cause: anyhow::anyhow!("made to fail") }
 }
 
 /// Waits for something that ends, and not longer than it may take.
-pub(super) async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
+pub async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
     match tokio::time::timeout(DEADLINE, future).await {
         Ok(value) => value,
         Err(_) => panic!("not in time: {what}"),
@@ -86,7 +96,8 @@ pub(super) async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
 }
 
 impl House {
-    pub(super) async fn open(config: &Config) -> Self {
+    /// Opens an empty broker and waits until it is ready.
+    pub async fn open(config: &Config) -> Self {
         let (time, clock) = Clock::manual(start());
         let shutdown = Shutdown::new();
         let broker = open(config, &time).await;
@@ -94,7 +105,7 @@ impl House {
     }
 
     /// Closes the broker and opens it again.
-    pub(super) async fn reopen(self) -> Self {
+    pub async fn reopen(self) -> Self {
         let Self { broker, clock, config, time, shutdown } = self;
         shutdown.begin();
         soon("closing", broker.close()).await;
@@ -103,18 +114,20 @@ impl House {
         Self { broker, clock, config, time, shutdown }
     }
 
-    pub(super) async fn publish(&self, message: &InboundMessage) {
+    /// Publishes a message, which must be stored.
+    pub async fn publish(&self, message: &InboundMessage) {
         self.broker.publish(message).await.expect("a broker that is ready stores it");
     }
 
     /// Publishes 1 ..= `count` of a conversation, each after the one before it was stored.
-    pub(super) async fn publish_row(&self, conversation: u32, count: u32) {
+    pub async fn publish_row(&self, conversation: u32, count: u32) {
         for number in 1..=count {
             self.publish(&message(conversation, number)).await;
         }
     }
 
-    pub(super) fn consume<F>(&self, settings: Consume, script: F) -> Consumer
+    /// Starts a consumer whose handler is this script: conversation and number, and the attempt.
+    pub fn consume<F>(&self, settings: Consume, script: F) -> Consumer
     where
         F: Fn((u32, u32), u32) -> BoxFuture<'static, Result<Done, Failure>> + Send + Sync + 'static,
     {
@@ -127,7 +140,8 @@ impl House {
         Consumer { log, shutdown, running }
     }
 
-    pub(super) async fn dead(&self) -> Vec<DeadLetterReport> {
+    /// Every dead letter.
+    pub async fn dead(&self) -> Vec<DeadLetterReport> {
         let mut all = Vec::new();
         for family in Family::ALL {
             all.extend(self.broker.dead_letters(family, 100).await.expect("dead letters can be listed"));
@@ -136,7 +150,7 @@ impl House {
     }
 
     /// Waits until the queues are as `right` wants them; the broker counts with a delay.
-    pub(super) async fn queues(&self, what: &str, right: impl Fn(&[QueueReport]) -> bool) {
+    pub async fn queues(&self, what: &str, right: impl Fn(&[QueueReport]) -> bool) {
         let mut found = Vec::new();
         let looks = async {
             let mut ticks = tokio::time::interval(Duration::from_millis(20));
@@ -154,13 +168,13 @@ impl House {
     }
 
     /// Nothing waits, nothing died; then closes.
-    pub(super) async fn empty(self) {
+    pub async fn empty(self) {
         assert_eq!(self.dead().await, []);
         self.settled().await;
     }
 
     /// Nothing waits; then closes.
-    pub(super) async fn settled(self) {
+    pub async fn settled(self) {
         let work = |queue: &&QueueReport| !queue.queue.starts_with("causeway.dead.");
         let empty = |queue: &QueueReport| queue.ready == 0 && queue.in_hand.unwrap_or(0) == 0;
         self.queues("empty queues", |all| all.iter().filter(work).all(empty)).await;
@@ -179,20 +193,20 @@ async fn open(config: &Config, clock: &Clock) -> Broker {
 
 /// What a handler has seen.
 #[derive(Debug, Default, Clone)]
-pub(super) struct Log {
+pub struct Log {
     /// Every try that began: conversation and number.
-    pub(super) tries: Vec<(u32, u32)>,
+    pub tries: Vec<(u32, u32)>,
     /// Every try that ended in `Ok`.
-    pub(super) done: Vec<(u32, u32)>,
+    pub done: Vec<(u32, u32)>,
     /// What was told before a dead letter.
-    pub(super) told: Vec<Rejection>,
+    pub told: Vec<Rejection>,
     /// Handlers at work at this moment.
-    pub(super) at_work: usize,
+    pub at_work: usize,
 }
 
 impl Log {
     /// What was done, by conversation, in the order of doing.
-    pub(super) fn by_conversation(&self) -> BTreeMap<u32, Vec<u32>> {
+    pub fn by_conversation(&self) -> BTreeMap<u32, Vec<u32>> {
         let mut rows: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
         for (conversation, number) in &self.done {
             rows.entry(*conversation).or_default().push(*number);
@@ -202,14 +216,15 @@ impl Log {
 }
 
 /// A consumer at work.
-pub(super) struct Consumer {
+pub struct Consumer {
     log: watch::Receiver<Log>,
     shutdown: Shutdown,
     running: JoinSet<anyhow::Result<()>>,
 }
 
 impl Consumer {
-    pub(super) async fn until(&mut self, what: &str, right: impl FnMut(&Log) -> bool) -> Log {
+    /// Waits until the log is right.
+    pub async fn until(&mut self, what: &str, right: impl FnMut(&Log) -> bool) -> Log {
         match tokio::time::timeout(DEADLINE, self.log.wait_for(right)).await.map(|seen| seen.map(|log| log.clone())) {
             Ok(seen) => seen.expect("a consumer that lives"),
             Err(_) => {
@@ -224,33 +239,37 @@ impl Consumer {
         }
     }
 
-    pub(super) async fn until_done(&mut self, count: usize) -> Log {
+    /// Waits until as many are done.
+    pub async fn until_done(&mut self, count: usize) -> Log {
         self.until(&format!("{count} messages done"), |log| log.done.len() >= count).await
     }
 
-    pub(super) fn log(&self) -> Log {
+    /// The log so far.
+    pub fn log(&self) -> Log {
         self.log.borrow().clone()
     }
 
-    pub(super) fn begin_stop(&self) {
+    /// Asks for the soft stage.
+    pub fn begin_stop(&self) {
         self.shutdown.begin();
     }
 
     /// Asks for the soft stage and waits for the end.
-    pub(super) async fn stop(mut self) -> Log {
+    pub async fn stop(mut self) -> Log {
         self.shutdown.begin();
         self.ended().await;
         self.log()
     }
 
     /// Asks for the hard stage and waits for the end.
-    pub(super) async fn force(mut self) -> Log {
+    pub async fn force(mut self) -> Log {
         self.shutdown.force();
         self.ended().await;
         self.log()
     }
 
-    pub(super) async fn ended(&mut self) {
+    /// Waits for the end.
+    pub async fn ended(&mut self) {
         while let Some(ended) = soon("the end of a consumer", self.running.join_next()).await {
             ended.expect("a consumer does not panic").expect("a consumer ends well");
         }

@@ -3,7 +3,7 @@
 //! Each is one promise of the design. A test binary makes a test of each with [`contract_suite`](crate::contract_suite).
 
 mod delivery;
-mod house;
+pub mod house;
 mod stopping;
 mod verdicts;
 

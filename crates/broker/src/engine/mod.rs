@@ -1,5 +1,6 @@
 //! The consume loop: the only place where a message is acked, tried again, handed back or dead-lettered.
 
+mod gate;
 mod lane;
 mod meters;
 mod session;
@@ -17,7 +18,8 @@ use model::{NeighbourName, Queued};
 use runtime::{Backoff, Shutdown};
 use tokio::task::JoinSet;
 
-use crate::{Broker, Handle, QueueName};
+use crate::{Broker, Handle, Pace, QueueName};
+use gate::Gates;
 use meters::Meters;
 use session::{End, Session};
 use work::Worker;
@@ -35,6 +37,8 @@ pub struct Consume {
     pub max_attempts: u32,
     /// Waits between tries.
     pub backoff: Backoff,
+    /// How many calls a target is given; those not named, as many as there are.
+    pub paces: HashMap<String, Pace>,
 }
 
 /// Waits between subscriptions that are lost.
@@ -48,6 +52,7 @@ pub(crate) async fn consume<M: Queued, H: Handle<M>>(
     shutdown: Shutdown,
 ) -> anyhow::Result<()> {
     let known: HashSet<QueueName> = broker.topology().work_queues().into_iter().collect();
+    let gates = Arc::new(Gates::new(consume.paces.clone(), consume.prefetch));
     let mut loops = JoinSet::new();
     for neighbour in &consume.neighbours {
         for partition in 0..broker.topology().partitions {
@@ -57,6 +62,7 @@ pub(crate) async fn consume<M: Queued, H: Handle<M>>(
                 meters: Meters::of(&queue),
                 queue,
                 handler: Arc::clone(&handler),
+                gates: Arc::clone(&gates),
                 clock: broker.clock().clone(),
                 shutdown: shutdown.clone(),
                 consume: consume.clone(),

@@ -1,3 +1,4 @@
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,6 +25,7 @@ fn consume(neighbour: NeighbourName) -> Consume {
         expire: Duration::from_secs(86_400),
         max_attempts: 3,
         backoff: Backoff { base: Duration::from_millis(1), cap: Duration::from_millis(5) },
+        paces: HashMap::new(),
     }
 }
 

@@ -10,6 +10,7 @@ use runtime::{Clock, Shutdown};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
+use super::gate::{Faulty, Gates, Passes, Told};
 use super::meters::Meters;
 use crate::source::{Content, DeadLetter, Delivery};
 use crate::{Consume, DeadReason, Done, Envelope, Failure, Handle, QueueName, Rejection};
@@ -21,6 +22,7 @@ const DETAIL: usize = 500;
 pub(super) struct Worker<M, H> {
     pub(super) queue: QueueName,
     pub(super) handler: Arc<H>,
+    pub(super) gates: Arc<Gates>,
     pub(super) clock: Clock,
     pub(super) shutdown: Shutdown,
     pub(super) consume: Consume,
@@ -43,6 +45,27 @@ pub(super) enum Verdict {
 
 /// The subscription or the process ends.
 struct Ends;
+
+/// A panic of our own, which is no neighbour's trouble.
+#[derive(Debug, thiserror::Error)]
+#[error("the handler panicked")]
+struct Panicked;
+
+/// What follows from a try.
+enum Step {
+    Settle(Done),
+    Reject(DeadReason, String),
+    Wait(Duration),
+}
+
+/// Whether a call may be made.
+enum Leave {
+    Given(Passes),
+    Refused(Faulty),
+    /// The message expired meanwhile.
+    Late,
+    Ended,
+}
 
 impl<M: Queued, H: Handle<M>> Worker<M, H> {
     /// Works on one message until it has a verdict. `failed` tries were made before; `ended` ends with the subscription.
@@ -82,6 +105,7 @@ impl<M: Queued, H: Handle<M>> Worker<M, H> {
     }
 
     async fn try_until_settled(&self, message: &M, mut failed: u32, ended: &CancellationToken) -> Verdict {
+        let targets = self.handler.targets(message);
         let mut waits = 0;
         loop {
             if self.shutdown.is_stopping() || ended.is_cancelled() {
@@ -90,46 +114,71 @@ impl<M: Queued, H: Handle<M>> Worker<M, H> {
             let Some(left) = self.time_left(message.received_at()) else {
                 return self.reject(message, DeadReason::Expired, "older than it may be", failed, ended).await;
             };
-            tracing::Span::current().record("attempt", failed + 1);
-            let after = match self.guarded(self.handler.handle(message, failed + 1)).await {
-                Ok(done) => {
-                    tracing::info!(outcome = done.word(), "settled");
-                    return Verdict::Ack(done);
+            let passes = match self.leave_to_call(&targets, left, ended).await {
+                Leave::Given(passes) => passes,
+                Leave::Refused(Faulty { target }) => {
+                    let told = format!("{target} refuses every call; mend its configuration and replay");
+                    return self.reject(message, DeadReason::Rejected("channel-fault"), &told, failed, ended).await;
                 }
-                Err(Failure::Reject { code, cause }) => {
-                    return self.reject(message, DeadReason::Rejected(code), &said(&cause), failed, ended).await;
-                }
-                Err(Failure::Retry { after, cause }) => {
-                    failed += 1;
-                    let cause = said(&cause);
-                    if failed >= self.consume.max_attempts {
-                        return self.reject(message, DeadReason::AttemptsExhausted, &cause, failed, ended).await;
-                    }
-                    tracing::warn!(cause, "a try failed");
-                    after
-                }
-                Err(Failure::Unavailable { target, after, cause }) => {
-                    // A neighbour that is down fails every message in hand again and again: once each is enough to know.
-                    if waits == 0 {
-                        tracing::warn!(neighbour = target, cause = said(&cause), "unavailable; waiting");
-                    } else {
-                        tracing::debug!(neighbour = target, cause = said(&cause), "still unavailable");
-                    }
-                    after
-                }
-                Err(Failure::NotYet { after }) => {
-                    if self.wait(after.min(left), ended).await.is_err() {
-                        return Verdict::Abandoned(failed);
-                    }
-                    continue;
-                }
+                Leave::Late => continue,
+                Leave::Ended => return Verdict::Abandoned(failed),
             };
-            self.meters.retried.increment(1);
-            waits += 1;
-            let wait = after.unwrap_or_else(|| self.consume.backoff.wait(waits)).min(left);
+            tracing::Span::current().record("attempt", failed + 1);
+            let probe = passes.is_probe();
+            let tried = self.guarded(self.handler.handle(message, failed + 1)).await;
+            passes.told(&told_by(&tried, &targets));
+            let wait = match self.next_step(tried, probe, &mut failed, &mut waits) {
+                Step::Settle(done) => return Verdict::Ack(done),
+                Step::Reject(reason, detail) => return self.reject(message, reason, &detail, failed, ended).await,
+                Step::Wait(wait) => wait.min(left),
+            };
             if self.wait(wait, ended).await.is_err() {
                 return Verdict::Abandoned(failed);
             }
+        }
+    }
+
+    /// What follows from a try. `waits` counts those that ended in a wait.
+    fn next_step(&self, tried: Result<Done, Failure>, probe: bool, failed: &mut u32, waits: &mut u32) -> Step {
+        let after = match tried {
+            Ok(done) => {
+                tracing::info!(outcome = done.word(), "settled");
+                return Step::Settle(done);
+            }
+            Err(Failure::NotYet { after }) => return Step::Wait(after),
+            Err(Failure::Reject { code, cause }) => return Step::Reject(DeadReason::Rejected(code), said(&cause)),
+            Err(Failure::Retry { after, cause }) => {
+                let cause = said(&cause);
+                // What fails while its neighbour is known to be in trouble says nothing about the message.
+                *failed += u32::from(!probe);
+                if *failed >= self.consume.max_attempts {
+                    return Step::Reject(DeadReason::AttemptsExhausted, cause);
+                }
+                tracing::warn!(cause, "a try failed");
+                after
+            }
+            Err(Failure::Unavailable { target, after, cause }) => {
+                tell_trouble(&target, &cause, *waits);
+                after
+            }
+            Err(Failure::Fault { target, cause }) => {
+                tell_trouble(&target, &cause, *waits);
+                None
+            }
+        };
+        self.meters.retried.increment(1);
+        *waits += 1;
+        Step::Wait(after.unwrap_or_else(|| self.consume.backoff.wait(*waits)))
+    }
+
+    /// Waits for pace and breakers.
+    async fn leave_to_call(&self, targets: &[String], left: Duration, ended: &CancellationToken) -> Leave {
+        tokio::select! {
+            biased;
+            passed = self.gates.pass(targets) => passed.map_or_else(Leave::Refused, Leave::Given),
+            () = tokio::time::sleep(left) => Leave::Late,
+            () = self.shutdown.stopping() => Leave::Ended,
+            () = ended.cancelled() => Leave::Ended,
         }
     }
 
@@ -151,7 +200,7 @@ impl<M: Queued, H: Handle<M>> Worker<M, H> {
                 Ok(()) => return Verdict::Dead(self.letter(&rejection.reason, &rejection.detail)),
                 Err(Failure::Retry { after, cause } | Failure::Unavailable { after, cause, .. }) => (after, cause),
                 Err(Failure::NotYet { after }) => (Some(after), anyhow::anyhow!("not due yet")),
-                Err(Failure::Reject { cause, .. }) => (None, cause),
+                Err(Failure::Reject { cause, .. } | Failure::Fault { cause, .. }) => (None, cause),
             };
             tracing::warn!(cause = said(&cause), "what comes before the dead letter failed; trying it again");
             waits += 1;
@@ -166,7 +215,7 @@ impl<M: Queued, H: Handle<M>> Worker<M, H> {
     async fn guarded<T>(&self, handler: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
         AssertUnwindSafe(handler).catch_unwind().await.unwrap_or_else(|_| {
             tracing::error!("the handler panicked");
-            Err(Failure::Retry { after: None, cause: anyhow::anyhow!("the handler panicked") })
+            Err(Failure::Retry { after: None, cause: anyhow::Error::new(Panicked) })
         })
     }
 
@@ -191,6 +240,29 @@ impl<M: Queued, H: Handle<M>> Worker<M, H> {
             at: self.clock.now(),
             from: self.queue.clone(),
         }
+    }
+}
+
+/// A neighbour that is down fails every message in hand again and again: once each is enough to know.
+fn tell_trouble(neighbour: &str, cause: &anyhow::Error, waits: u32) {
+    if waits == 0 {
+        tracing::warn!(neighbour, cause = said(cause), "unavailable; waiting");
+    } else {
+        tracing::debug!(neighbour, cause = said(cause), "still unavailable");
+    }
+}
+
+/// What a try told about its targets. A failed try counts against the widest of them; which it was, only they know.
+fn told_by<'a>(tried: &'a Result<Done, Failure>, targets: &'a [String]) -> Told<'a> {
+    match tried {
+        Ok(_) | Err(Failure::Reject { .. }) => Told::Well,
+        Err(Failure::NotYet { .. }) => Told::Nothing,
+        Err(Failure::Retry { cause, .. }) if cause.is::<Panicked>() => Told::Nothing,
+        Err(Failure::Retry { .. }) => {
+            targets.last().map_or(Told::Nothing, |target| Told::Trouble { target, after: None })
+        }
+        Err(Failure::Unavailable { target, after, .. }) => Told::Trouble { target, after: *after },
+        Err(Failure::Fault { target, .. }) => Told::Fault { target },
     }
 }
 

@@ -7,8 +7,9 @@ use lapin::types::FieldTable;
 use lapin::{BasicProperties, Channel};
 use model::Family;
 use runtime::Shutdown;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use super::link::{self, News, RECONNECT, Watch};
 use super::subscription::Subscription;
@@ -31,9 +32,14 @@ struct Shared {
     stop: Shutdown,
     state: watch::Receiver<State>,
     publishing: watch::Receiver<Option<Channel>>,
-    consuming: watch::Receiver<Option<Arc<lapin::Connection>>>,
+    consuming: Links,
+    /// A message could not be stored though the topology was right when it was looked at.
+    doubt: Arc<Notify>,
     supervisors: Mutex<JoinSet<()>>,
 }
+
+/// The consuming connections, one after the other.
+pub(super) type Links = watch::Receiver<Option<Arc<lapin::Connection>>>;
 
 /// A topology that is wrong is looked at again this often, for somebody may have mended it.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
@@ -59,10 +65,18 @@ impl Connection {
             stop: stop.clone(),
         };
         supervisors.spawn(publish.supervise());
-        supervisors.spawn(supervise_consuming(config.clone(), consuming_sender, stop.clone()));
+        let doubt = Arc::new(Notify::new());
+        let consume = Consuming {
+            config: config.clone(),
+            topology: topology.clone(),
+            sender: consuming_sender,
+            doubt: Arc::clone(&doubt),
+            stop: stop.clone(),
+        };
+        supervisors.spawn(consume.supervise());
         let supervisors = Mutex::new(supervisors);
         let config = config.clone();
-        let shared = Shared { config, topology, stop, state, publishing, consuming, supervisors };
+        let shared = Shared { config, topology, stop, state, publishing, consuming, doubt, supervisors };
         Ok(Self { shared: Arc::new(shared) })
     }
 
@@ -85,23 +99,21 @@ impl Connection {
         }
         let channel = self.shared.publishing.borrow().clone();
         let channel = channel.ok_or_else(|| PublishError::Unavailable("the connection is being made".to_owned()))?;
-        publisher::publish(&channel, &mut state, queue, properties, body).await
+        let published = publisher::publish(&channel, &mut state, queue, properties, body).await;
+        if matches!(published, Err(PublishError::Refused(_))) {
+            self.shared.doubt.notify_one();
+        }
+        published
     }
 
     pub(crate) async fn subscribe(&self, queue: &QueueName, prefetch: u16) -> Result<Subscription, Lost> {
-        let link = self.consuming().await.map_err(|error| Lost(error.to_string()))?;
-        Subscription::open(self.clone(), &link, queue, prefetch).await
+        let mut links = self.shared.consuming.clone();
+        let link = connected(&mut links).await.map_err(|error| Lost(error.to_string()))?;
+        Subscription::open(self.clone(), &link, links, queue, prefetch).await
     }
 
     async fn consuming(&self) -> anyhow::Result<Arc<lapin::Connection>> {
-        let mut consuming = self.shared.consuming.clone();
-        let connected =
-            |link: &Option<Arc<lapin::Connection>>| link.as_ref().is_some_and(|link| link.status().connected());
-        let found = tokio::time::timeout(CONNECTED, consuming.wait_for(connected)).await;
-        let found = found
-            .map_err(|_| anyhow!("RabbitMQ is not connected"))?
-            .map_err(|_| anyhow!("the connection is closed"))?;
-        found.clone().ok_or_else(|| anyhow!("RabbitMQ is not connected"))
+        connected(&mut self.shared.consuming.clone()).await
     }
 
     pub(crate) fn state(&self) -> watch::Receiver<State> {
@@ -163,6 +175,15 @@ impl Connection {
         let supervisors = std::mem::take(&mut *self.shared.supervisors.lock().expect("nobody panics while closing"));
         supervisors.join_all().await;
     }
+}
+
+/// The connection there is, or will be soon. What comes after it is news to this receiver.
+async fn connected(links: &mut Links) -> anyhow::Result<Arc<lapin::Connection>> {
+    let alive = |link: &Option<Arc<lapin::Connection>>| link.as_ref().is_some_and(|link| link.status().connected());
+    let found = tokio::time::timeout(CONNECTED, links.wait_for(alive)).await;
+    let found =
+        found.map_err(|_| anyhow!("RabbitMQ is not connected"))?.map_err(|_| anyhow!("the connection is closed"))?;
+    found.clone().ok_or_else(|| anyhow!("RabbitMQ is not connected"))
 }
 
 impl Drop for Shared {
@@ -251,41 +272,71 @@ impl Publishing {
     }
 }
 
-async fn supervise_consuming(
+/// The supervisor of the consuming connection. As nothing blocks this one, it also sees to a topology that is in doubt.
+struct Consuming {
     config: RabbitMqConfig,
+    topology: Topology,
     sender: watch::Sender<Option<Arc<lapin::Connection>>>,
+    doubt: Arc<Notify>,
     stop: Shutdown,
-) {
-    let mut failures = 0;
-    while !stop.is_stopping() {
-        match link::connect(&config, "causeway consume").await {
-            Ok(link) => {
-                failures = 0;
-                let mut watch = Watch::new(Arc::clone(&link));
-                sender.send_replace(Some(Arc::clone(&link)));
-                let why = loop {
-                    match watch.next(&stop).await {
-                        News::Blocked(_) | News::Unblocked => {}
-                        News::Gone(why) => break Some(why),
-                        News::Stopped => break None,
-                    }
-                };
-                sender.send_replace(None);
-                match why {
-                    Some(why) => tracing::warn!(why, "the consuming connection was lost; it is made again"),
-                    None => {
-                        let _closed_or_gone = link.close(200, "closed".into()).await;
-                    }
+}
+
+impl Consuming {
+    async fn supervise(self) {
+        let mut failures = 0;
+        while !self.stop.is_stopping() {
+            match link::connect(&self.config, "causeway consume").await {
+                Ok(link) => {
+                    failures = 0;
+                    self.stay(link).await;
+                }
+                Err(error) => {
+                    failures += 1;
+                    tracing::debug!(error = format!("{error:#}"), "the consuming connection could not be made");
                 }
             }
-            Err(error) => {
-                failures += 1;
-                tracing::debug!(error = format!("{error:#}"), "the consuming connection could not be made");
+            tokio::select! {
+                () = tokio::time::sleep(RECONNECT.wait(failures.max(1))) => {}
+                () = self.stop.stopping() => {}
             }
         }
-        tokio::select! {
-            () = tokio::time::sleep(RECONNECT.wait(failures.max(1))) => {}
-            () = stop.stopping() => {}
+    }
+
+    /// Follows a connection to its end.
+    async fn stay(&self, link: Arc<lapin::Connection>) {
+        let mut watch = Watch::new(Arc::clone(&link));
+        self.sender.send_replace(Some(Arc::clone(&link)));
+        let mut looked: Option<Instant> = None;
+        let why = loop {
+            tokio::select! {
+                news = watch.next(&self.stop) => match news {
+                    News::Blocked(_) | News::Unblocked => {}
+                    News::Gone(why) => break Some(why),
+                    News::Stopped => break None,
+                },
+                () = self.doubt.notified(), if looked.is_none_or(|at| at.elapsed() > LOOK_AGAIN) => {
+                    self.look(&link).await;
+                    looked = Some(Instant::now());
+                }
+            }
+        };
+        self.sender.send_replace(None);
+        match why {
+            Some(why) => tracing::warn!(why, "the consuming connection was lost; it is made again"),
+            None => {
+                let _closed_or_gone = link.close(200, "closed".into()).await;
+            }
+        }
+    }
+
+    /// A queue may have been deleted. What may be declared is declared again; else it is named where an operator looks.
+    async fn look(&self, link: &lapin::Connection) {
+        let walk = Surveyor::new(link, &self.config).walk(&self.topology);
+        match tokio::time::timeout(LOOK_AGAIN, walk).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(Wrong::Topology(why))) => tracing::error!(why, "messages for some queues cannot be stored"),
+            Ok(Err(Wrong::Connection(why))) => tracing::debug!(why, "the topology could not be looked at"),
+            Err(_) => tracing::debug!("the topology was not looked at in time"),
         }
     }
 }

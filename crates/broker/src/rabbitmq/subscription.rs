@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::acks::{Frame, Window};
-use super::connection::Connection;
+use super::connection::{Connection, Links};
 use super::{properties, told};
 use crate::QueueName;
 use crate::source::{DeadLetter, Delivery, Lost, Tag};
@@ -21,6 +21,8 @@ pub(crate) struct Subscription {
     connection: Connection,
     channel: Channel,
     consumer: Consumer,
+    /// Tells when its connection is not the one there is any more.
+    links: Links,
     queue: QueueName,
     window: Mutex<Window>,
     /// The broker ended it: what it did not give back by itself is no longer ours to settle.
@@ -36,6 +38,7 @@ impl Subscription {
     pub(super) async fn open(
         connection: Connection,
         link: &lapin::Connection,
+        links: Links,
         queue: &QueueName,
         prefetch: u16,
     ) -> Result<Self, Lost> {
@@ -49,25 +52,25 @@ impl Subscription {
         let consumer = channel.basic_consume(name.as_str().into(), tag.as_str().into(), options, FieldTable::default());
         let consumer = consumer.await.map_err(lost)?;
         let window = Mutex::new(Window::default());
-        Ok(Self { connection, channel, consumer, queue: queue.clone(), window, ended: false })
+        Ok(Self { connection, channel, consumer, links, queue: queue.clone(), window, ended: false })
     }
 
     pub(crate) async fn next(&mut self) -> Result<Delivery, Lost> {
-        match self.consumer.next().await {
-            Some(Ok(received)) => {
-                let tag = Tag(received.delivery_tag);
-                Ok(Delivery { tag, content: properties::content(received) })
-            }
-            Some(Err(error)) => {
-                self.ended = true;
-                Err(Lost(told(&error)))
-            }
-            // A clean end is what lapin makes of a cancelled consumer, and the channel still says that it is connected.
-            None => {
-                self.ended = true;
-                Err(Lost("the broker ended the consumer (a time-out, or the queue was deleted)".to_owned()))
-            }
-        }
+        let lost = tokio::select! {
+            received = self.consumer.next() => match received {
+                Some(Ok(received)) => {
+                    let tag = Tag(received.delivery_tag);
+                    return Ok(Delivery { tag, content: properties::content(received) });
+                }
+                Some(Err(error)) => told(&error),
+                // A clean end is what lapin makes of a cancelled consumer, and the channel still says that it is connected.
+                None => "the broker ended the consumer (a time-out, or the queue was deleted)".to_owned(),
+            },
+            // A connection that dies does not always end its consumers' streams, and who does not know goes on working.
+            _changed_or_closed = self.links.changed() => "its connection was lost".to_owned(),
+        };
+        self.ended = true;
+        Err(Lost(lost))
     }
 
     /// Acks in as few frames as can be, because each is a command of its own to the queue.

@@ -12,7 +12,8 @@ use crate::{QueueName, RabbitMqConfig, Topology};
 const NOT_FOUND: u16 = 404;
 const PRECONDITION_FAILED: u16 = 406;
 
-/// `x-delivery-limit` of a work queue: a message may come back as often as it must, for a poisoned one is caught elsewhere.
+const LIMIT: &str = "x-delivery-limit";
+/// The limit of a work queue: a message may come back as often as it must, for a poisoned one is caught elsewhere.
 ///
 /// 4.0 and later have -1 for that. Earlier versions take -1 as well, but for them it means that a message is dropped when it
 /// comes back for the first time; and AMQP does not tell a client of which version the broker is. This number means the same
@@ -93,15 +94,26 @@ impl<'a> Surveyor<'a> {
         for queue in topology.work_queues() {
             let QueueName::Work { family, neighbour, partition: 0 } = queue else { continue };
             let at = |partition| QueueName::Work { family, neighbour: neighbour.clone(), partition };
-            let more = self.exists(&at(topology.partitions)).await?;
-            let fewer = last > 0 && self.exists(&at(0)).await? && !self.exists(&at(last)).await?;
-            if more || fewer {
+            let remedy = format!(
+                "to resize, or if one was deleted: stop what publishes, let every queue run empty, delete the {} queues of \
+                 {neighbour}, and run `causeway topology apply`",
+                family.word(),
+            );
+            let (beyond, first, last) = (at(topology.partitions), at(0), at(last));
+            if self.exists(&beyond).await? {
                 return Err(Wrong::Topology(format!(
-                    "{family} queues of {neighbour} were made with {} partitions than broker.partitions = {}; to resize, stop \
-                     what publishes, let every queue run empty, delete the queues of {neighbour}, and run `causeway topology apply`",
-                    if more { "more" } else { "fewer" },
+                    "queue {beyond} is there, so the {} queues of {neighbour} were made with more partitions than \
+                     broker.partitions = {}; {remedy}",
+                    family.word(),
                     topology.partitions,
-                    family = family.word(),
+                )));
+            }
+            if first != last && self.exists(&first).await? && !self.exists(&last).await? {
+                return Err(Wrong::Topology(format!(
+                    "queue {first} is there and queue {last} is missing, so the {} queues of {neighbour} were made with fewer \
+                     partitions than broker.partitions = {}; {remedy}",
+                    family.word(),
+                    topology.partitions,
                 )));
             }
         }
@@ -133,29 +145,37 @@ impl<'a> Surveyor<'a> {
             self.lines.push(format!("queue {queue}: there"));
             return Ok(());
         }
-        let limit = matches!(queue, QueueName::Work { .. }).then_some(UNLIMITED);
-        let Err(refused) = self.declare(queue, limit).await? else { return self.bind(queue).await };
-        let other = |why: &str| {
-            Wrong::Topology(format!(
-                "queue {queue} was declared otherwise: {why}; when it is empty, delete it, and run `causeway topology apply`"
-            ))
-        };
-        let Some(found) = limit_found(&refused) else { return Err(other(&refused)) };
-        // A queue that is different in its limit alone can be declared with the limit it has.
-        if let Err(why) = self.declare(queue, found).await? {
-            return Err(other(&why));
+        let wanted = arguments(queue, self.config.replicas);
+        let mut arguments = wanted.clone();
+        let mut differences = Vec::new();
+        // A refusal names one argument and what the queue has there; declared with that, it names the next one.
+        while let Err(refused) = self.declare(queue, arguments.clone()).await? {
+            let next = Difference::of(&refused).filter(|_| differences.len() < wanted.inner().len());
+            let Some(next) = next else {
+                differences.push(Difference { argument: String::new(), told: refused, found: None });
+                break;
+            };
+            arguments = next.applied_to(&arguments);
+            differences.push(next);
         }
-        let found = found.map_or_else(|| "no x-delivery-limit".to_owned(), |found| format!("x-delivery-limit={found}"));
-        let told = format!("queue {queue} has {found}; it is used as it is. {REMEDY}");
-        tracing::warn!("{told}");
-        self.lines.push(told);
+        let told: Vec<&str> = differences.iter().map(|one| one.told.as_str()).collect();
+        let told = told.join(", ");
+        if differences.iter().any(|one| one.argument != LIMIT) {
+            return Err(Wrong::Topology(format!(
+                "queue {queue} was declared otherwise: {told}; when it is empty, delete it, and run `causeway topology apply`"
+            )));
+        }
+        if !differences.is_empty() {
+            let line = format!("queue {queue} was declared with another limit: {told}; it is used as it is. {REMEDY}");
+            tracing::warn!("{line}");
+            self.lines.push(line);
+        }
         self.bind(queue).await
     }
 
     /// The inner error is what the broker said to a declaration it refused.
-    async fn declare(&mut self, queue: &QueueName, limit: Option<i32>) -> Result<Result<(), String>, Wrong> {
+    async fn declare(&mut self, queue: &QueueName, arguments: FieldTable) -> Result<Result<(), String>, Wrong> {
         let channel = self.channel().await?;
-        let arguments = arguments(queue, self.config.replicas, limit);
         let options = QueueDeclareOptions::durable();
         match channel.queue_declare(queue.to_string().as_str().into(), options, arguments).await {
             Ok(_) => {
@@ -193,14 +213,12 @@ fn missing_or_lost(queue: &QueueName, error: &lapin::Error) -> Wrong {
 }
 
 /// Exactly these, and nothing a policy can set: arguments are frozen with the queue (design 3.4).
-fn arguments(queue: &QueueName, replicas: Option<u16>, limit: Option<i32>) -> FieldTable {
+fn arguments(queue: &QueueName, replicas: Option<u16>) -> FieldTable {
     let mut arguments = FieldTable::default();
     arguments.insert("x-queue-type".into(), AMQPValue::LongString("quorum".into()));
     if matches!(queue, QueueName::Work { .. }) {
         arguments.insert("x-single-active-consumer".into(), AMQPValue::Boolean(true));
-    }
-    if let Some(limit) = limit {
-        arguments.insert("x-delivery-limit".into(), AMQPValue::LongInt(limit));
+        arguments.insert(LIMIT.into(), AMQPValue::LongInt(UNLIMITED));
     }
     if let Some(replicas) = replicas {
         arguments.insert("x-quorum-initial-group-size".into(), AMQPValue::LongInt(i32::from(replicas)));
@@ -208,16 +226,68 @@ fn arguments(queue: &QueueName, replicas: Option<u16>, limit: Option<i32>) -> Fi
     arguments
 }
 
-/// The limit a queue has, out of a refusal to declare it with another one; `None` where something else was refused.
-fn limit_found(refused: &str) -> Option<Option<i32>> {
-    let (_, told) = refused.split_once("inequivalent arg 'x-delivery-limit'")?;
-    let (_, current) = told.split_once("but current is ")?;
-    if current.starts_with("none") {
-        return Some(None);
+/// An argument in which a queue is not what it must be.
+struct Difference {
+    argument: String,
+    /// In words, for an operator.
+    told: String,
+    /// What the queue has there; `None` for nothing.
+    found: Option<AMQPValue>,
+}
+
+impl Difference {
+    /// Out of what RabbitMQ says when it refuses a declaration; `None` where it says something else.
+    fn of(refused: &str) -> Option<Self> {
+        let (_, rest) = refused.split_once("inequivalent arg '")?;
+        let (argument, rest) = rest.split_once('\'')?;
+        let (_, rest) = rest.split_once(": received ")?;
+        let (wanted, found) = rest.split_once(" but current is ")?;
+        // The exclusive, durable and auto-delete flags are told of in the same words, and are no arguments.
+        if !argument.starts_with("x-") {
+            return None;
+        }
+        let (wanted, found) = (Printed::of(wanted)?, Printed::of(found)?);
+        Some(Self {
+            argument: argument.to_owned(),
+            told: format!("{argument} is {} and must be {}", found.text, wanted.text),
+            found: found.value,
+        })
     }
-    let (_, value) = current.split_once('\'')?;
-    let (value, _) = value.split_once('\'')?;
-    value.parse().ok().map(Some)
+
+    fn applied_to(&self, arguments: &FieldTable) -> FieldTable {
+        let mut applied = FieldTable::default();
+        for (key, value) in arguments.inner() {
+            if key.as_str() != self.argument {
+                applied.insert(key.clone(), value.clone());
+            }
+        }
+        if let Some(found) = &self.found {
+            applied.insert(self.argument.as_str().into(), found.clone());
+        }
+        applied
+    }
+}
+
+/// A value as RabbitMQ prints it: `none`, `'7'`, or in older versions `the value '7' of type 'signedint'`.
+struct Printed {
+    text: String,
+    value: Option<AMQPValue>,
+}
+
+impl Printed {
+    fn of(printed: &str) -> Option<Self> {
+        if printed.starts_with("none") {
+            return Some(Self { text: "not set".to_owned(), value: None });
+        }
+        let (_, rest) = printed.split_once('\'')?;
+        let (text, _) = rest.split_once('\'')?;
+        let value = match (text, text.parse()) {
+            (_, Ok(number)) => AMQPValue::LongLongInt(number),
+            ("true" | "false", _) => AMQPValue::Boolean(text == "true"),
+            _ => AMQPValue::LongString(text.into()),
+        };
+        Some(Self { text: text.to_owned(), value: Some(value) })
+    }
 }
 
 /// The AMQP reply code of an error the broker sent.

@@ -23,7 +23,7 @@ use exit::Exit;
 
 /// The bridge between people who text a company and the agents who answer them in Genesys Multicloud CX.
 #[derive(Parser)]
-#[command(name = "causeway", version, about, propagate_version = true)]
+#[command(name = "causeway", version, propagate_version = true)]
 struct Cli {
     #[command(subcommand)]
     command: Command,

@@ -37,7 +37,7 @@ impl Trace {
                 output::line(&format!("{} {} on {} (trace {})", line.family.word(), line.id, line.channel, line.trace));
                 last = Some(line.id.clone());
             }
-            output::line(&format!("  {}  {:<16} {}", line.at, line.what.word(), line.detail));
+            output::line(&format!("  {:.3}  {:<16} {}", line.at, line.what.word(), line.detail));
         }
         Ok(())
     }

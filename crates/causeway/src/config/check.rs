@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use broker::Pace;
 use genesys::{SecretEncoding, Secrets};
 use model::{ChannelId, ChannelName, Country, NeighbourName};
 use secrecy::SecretString;
@@ -62,8 +63,9 @@ pub(super) fn genesys(section: Section<'_>) -> Option<Genesys> {
         section.problem("send_api_key", "is true, and there is no api_key", "api_key_file = \"…\" beside it");
     }
     let send_message_id = section.boolean("send_message_id", true);
+    let pace = pace(&section);
     section.finish();
-    Some(Genesys { name: name?, base_url: base_url?, ccid: ccid?, api_key, send_api_key, send_message_id })
+    Some(Genesys { name: name?, base_url: base_url?, ccid: ccid?, api_key, send_api_key, send_message_id, pace })
 }
 
 pub(super) fn provider(section: Section<'_>) -> Option<Provider> {
@@ -76,8 +78,22 @@ pub(super) fn provider(section: Section<'_>) -> Option<Provider> {
             return None;
         }
     };
+    let pace = pace(&section);
     section.finish();
-    Some(Provider { name: name?, kind: kind? })
+    Some(Provider { name: name?, kind: kind?, pace })
+}
+
+fn pace(section: &Section<'_>) -> Option<Pace> {
+    let text = section.string("pace")?;
+    let pace = Pace::parse(&text);
+    if pace.is_none() {
+        section.problem(
+            "pace",
+            "is no pace",
+            "a whole number of calls in a time, such as \"10/s\", \"600/m\" or \"1000/h\"",
+        );
+    }
+    pace
 }
 
 fn netsapiens(section: &Section<'_>) -> Option<NetSapiensProvider> {
@@ -103,7 +119,7 @@ fn netsapiens(section: &Section<'_>) -> Option<NetSapiensProvider> {
     let words = [("accepted", DeliveredWhen::Accepted), ("never", DeliveredWhen::Never)];
     let delivered_when = section.word("delivered_when", &words);
     let reconcile_at = reconcile(section);
-    for key in ["pace", "media_hosts", "poll", "max_inbound_age", "catch_up_from"] {
+    for key in ["media_hosts", "poll", "max_inbound_age", "catch_up_from"] {
         section.not_yet(key);
     }
     Some(NetSapiensProvider {
@@ -185,8 +201,8 @@ pub(super) fn channel(
     if !section.has("kind") {
         section.problem("kind", "is missing", "\"sms\" or \"email\"");
     }
-    let genesys = one_of(&section, "genesys", tenants.iter().flatten().map(|tenant| &tenant.name).collect());
-    let provider = one_of(&section, "provider", providers.iter().flatten().map(|provider| &provider.name).collect());
+    let genesys = one_of(&section, "genesys", tenants.iter().map(|tenant| Some(&tenant.as_ref()?.name)).collect());
+    let provider = one_of(&section, "provider", providers.iter().map(|one| Some(&one.as_ref()?.name)).collect());
     let secrets = secrets(&section);
     let kind = match sms? {
         true => sms_kind(&section, id.as_deref()),
@@ -203,6 +219,7 @@ pub(super) fn channel(
     for key in ["quiet_alarm", "business_hours", "time_zone", "media", "open_media_idle"] {
         section.not_yet(key);
     }
+    let pace = pace(&section);
     section.finish();
     let policy = ReplyPolicy { when_unsure: when_unsure.unwrap_or(default) };
     Some(Channel {
@@ -213,6 +230,7 @@ pub(super) fn channel(
         provider: provider?,
         secrets: secrets?,
         policy,
+        pace,
     })
 }
 
@@ -273,18 +291,22 @@ fn secrets(section: &Section<'_>) -> Option<Secrets> {
     }
 }
 
-/// The named neighbour, or the only one there is.
-fn one_of(section: &Section<'_>, key: &str, known: Vec<&NeighbourName>) -> Option<NeighbourName> {
+/// The named neighbour, or the only one there is. A table that has problems of its own (`None`) may be the one that is meant,
+/// so a second problem would only distract from the first.
+fn one_of(section: &Section<'_>, key: &str, all: Vec<Option<&NeighbourName>>) -> Option<NeighbourName> {
+    let broken = all.iter().any(Option::is_none);
+    let known: Vec<&NeighbourName> = all.into_iter().flatten().collect();
     let names = || known.iter().map(|name| format!("\"{name}\"")).collect::<Vec<_>>().join(" or ");
     match (section.string(key), known.as_slice()) {
         (Some(name), _) => {
             let found = known.iter().find(|known| known.as_str() == name);
-            if found.is_none() {
+            if found.is_none() && !broken {
                 let instead = if known.is_empty() { format!("a [[{key}]] table of that name") } else { names() };
                 section.problem(key, format!("names no [[{key}]] table"), &instead);
             }
             found.map(|found| (*found).clone())
         }
+        (None, _) if broken => None,
         (None, [only]) => Some((*only).clone()),
         (None, []) => {
             section.problem(key, format!("there is no usable [[{key}]] table"), &format!("a [[{key}]] table"));

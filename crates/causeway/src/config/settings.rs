@@ -1,5 +1,6 @@
 //! What a configuration is once it has been read.
 
+use broker::Pace;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -160,6 +161,8 @@ pub struct Genesys {
     pub send_api_key: bool,
     /// Whether inbound messages carry `channel.messageId`.
     pub send_message_id: bool,
+    /// How many calls it is given.
+    pub pace: Option<Pace>,
 }
 
 /// `[[provider]]`
@@ -169,6 +172,8 @@ pub struct Provider {
     pub name: NeighbourName,
     /// What it is.
     pub kind: ProviderKind,
+    /// How many sends it is given.
+    pub pace: Option<Pace>,
 }
 
 /// What a provider is.
@@ -252,6 +257,8 @@ pub struct Channel {
     pub secrets: Secrets,
     /// How sends of unknown outcome end.
     pub policy: ReplyPolicy,
+    /// How many sends its number is given.
+    pub pace: Option<Pace>,
 }
 
 /// How replies of a channel are treated.

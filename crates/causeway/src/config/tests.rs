@@ -140,6 +140,12 @@ fn numbers_in_quotation_marks_are_text_in_a_file() {
 }
 
 #[test]
+fn one_mistake_is_one_problem() {
+    let problems = read(&SMALL.replace("delivered_when", "delivered_wen"), &[]).expect_err("a key is misspelt");
+    assert!(!problems.to_string().contains("[[provider]]"), "{problems}");
+}
+
+#[test]
 fn secrets_are_never_shown() {
     let environment = Vec::new();
     let loaded = load(&Source { file: "c.toml", text: SMALL, environment }, true).unwrap();

@@ -1,9 +1,9 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::Context;
-use broker::{Broker, Consume, Topology};
+use broker::{Broker, Consume, Pace, Topology};
 use ledger::{Ledger, SqliteConfig};
 use runtime::admin::{OwnThread, serve_on_own_thread};
 use runtime::{Backoff, Clock, Health, HttpClient, Metrics, Shutdown, Tasks, run_upkeep};
@@ -210,35 +210,53 @@ const MAX_ATTEMPTS: u32 = 12;
 
 fn spawn_consumers(tasks: &mut Tasks, roles: &BTreeSet<Role>, ledger: &Ledger, parts: &Parts<'_>) {
     let config = parts.config;
-    let consume = |neighbours, expire| Consume {
+    let consume = |neighbours, expire, paces| Consume {
         neighbours,
         prefetch: config.prefetch,
         expire,
         max_attempts: MAX_ATTEMPTS,
         backoff: Backoff { base: Duration::from_secs(1), cap: Duration::from_secs(60) },
+        paces,
     };
     let (broker, ledger, clock) = (parts.broker.clone(), ledger.clone(), parts.clock.clone());
     if roles.contains(&Role::GenesysOutbound) {
-        let settings = genesys_outbound::Config { consume: consume(config.genesys_names(), config.expire.inbound) };
+        let settings = genesys_outbound::Config {
+            consume: consume(config.genesys_names(), config.expire.inbound, tenant_paces(config)),
+        };
         let directory = parts.directories.genesys.subscribe();
         let (broker, ledger, clock) = (broker.clone(), ledger.clone(), clock.clone());
         let deps = genesys_outbound::Deps { directory, broker, ledger, clock };
         tasks.spawn(Role::GenesysOutbound.word(), genesys_outbound::run(settings, deps, parts.shutdown.clone()));
     }
     if roles.contains(&Role::ConsumerOutbound) {
-        let settings = consumer_outbound::Config { consume: consume(config.provider_names(), config.expire.replies) };
+        let settings = consumer_outbound::Config {
+            consume: consume(config.provider_names(), config.expire.replies, provider_paces(config)),
+        };
         let directory = parts.directories.consumer.subscribe();
         let (broker, ledger, clock) = (broker.clone(), ledger.clone(), clock.clone());
         let deps = consumer_outbound::Deps { directory, broker, ledger, clock };
         tasks.spawn(Role::ConsumerOutbound.word(), consumer_outbound::run(settings, deps, parts.shutdown.clone()));
     }
     if roles.contains(&Role::ReceiptEmitter) {
-        let consume = consume(config.genesys_names(), config.expire.receipts);
+        let consume = consume(config.genesys_names(), config.expire.receipts, tenant_paces(config));
         let settings = receipt_emitter::Config { consume, hold: config.receipt_hold };
         let directory = parts.directories.genesys.subscribe();
         let deps = receipt_emitter::Deps { directory, broker, ledger, clock };
         tasks.spawn(Role::ReceiptEmitter.word(), receipt_emitter::run(settings, deps, parts.shutdown.clone()));
     }
+}
+
+/// By the names the rooms give their targets.
+fn tenant_paces(config: &Config) -> HashMap<String, Pace> {
+    config.genesys.iter().filter_map(|tenant| Some((tenant.name.to_string(), tenant.pace?))).collect()
+}
+
+fn provider_paces(config: &Config) -> HashMap<String, Pace> {
+    let accounts = config.providers.iter().filter_map(|account| Some((account.name.to_string(), account.pace?)));
+    let numbers = config.channels.iter().filter_map(|channel| {
+        Some((consumer_outbound::number_target(&channel.provider, &channel.name), channel.pace?))
+    });
+    accounts.chain(numbers).collect()
 }
 
 /// Holds the directories where nothing ever changes them, so that the rooms' receivers stay open.

@@ -145,13 +145,14 @@ async fn ids_of_an_accepted_message_are_read_in_five_forms() {
 
 #[tokio::test]
 async fn answers_are_classified_by_what_to_do_next() {
-    let later =
-        |refusal: &Refusal| matches!(refusal, Refusal::Later { message_at_fault: false, maybe_done: false, .. });
+    let later = |refusal: &Refusal| {
+        matches!(refusal, Refusal::Later { blame: Blame::Tenant | Blame::Channel, maybe_done: false, .. })
+    };
     for status in [408, 425, 429, 502, 503, 504] {
         assert!(later(&tried(status, "").await.result.unwrap_err()), "{status}");
     }
     let refusal = tried(500, "").await.result.unwrap_err();
-    assert!(matches!(refusal, Refusal::Later { message_at_fault: true, maybe_done: false, .. }), "{refusal:?}");
+    assert!(matches!(refusal, Refusal::Later { blame: Blame::Message, maybe_done: false, .. }), "{refusal:?}");
     for (status, says) in
         [(401, "secret_files of channel sales"), (403, "ccid"), (404, "provisioned"), (302, "base_url")]
     {
@@ -170,7 +171,7 @@ async fn answers_are_classified_by_what_to_do_next() {
 #[tokio::test]
 async fn a_success_may_hold_a_refusal_and_errors_quote_nothing() {
     let refusal = tried(200, r#"{"status":{"code":1}}"#).await.result.unwrap_err();
-    assert!(matches!(refusal, Refusal::Later { message_at_fault: true, .. }), "{refusal:?}");
+    assert!(matches!(refusal, Refusal::Later { blame: Blame::Message, .. }), "{refusal:?}");
     let body = r#"{"status":{"code":2,"message":"Consumer message text of 16504661149"}}"#;
     let refusal = tried(200, body).await.result.unwrap_err();
     assert!(matches!(refusal, Refusal::Never { .. }), "{refusal:?}");
@@ -193,6 +194,6 @@ async fn nobody_there_is_certainly_not_done() {
     let address = listener.local_addr().unwrap();
     drop(listener);
     let refusal = client(format!("http://{address}")).send_message(&access("+1/2"), &message()).await.unwrap_err();
-    assert!(matches!(refusal, Refusal::Later { maybe_done: false, message_at_fault: false, .. }), "{refusal:?}");
+    assert!(matches!(refusal, Refusal::Later { maybe_done: false, blame: Blame::Tenant, .. }), "{refusal:?}");
     assert_eq!(segment("+1/2"), "%2B1%2F2");
 }

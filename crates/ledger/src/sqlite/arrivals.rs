@@ -1,19 +1,9 @@
-use model::{Arrival, ArrivalPath, ChannelName, MessageId};
+use model::{Arrival, ChannelName, MessageId};
 use rusqlite::{OptionalExtension, params};
 
 use super::{Book, millis};
 use crate::ArrivalVerdict;
-
-/// Two arrivals of one message tell times that differ by at most this, in milliseconds (design 4).
-const APART: i64 = 2_000;
-
-const fn word(path: ArrivalPath) -> &'static str {
-    match path {
-        ArrivalPath::MessageEvent => "message-event",
-        ArrivalPath::SessionEvent => "session-event",
-        ArrivalPath::StoredRow => "stored-row",
-    }
-}
+use crate::common::{APART, path_word};
 
 pub(crate) fn arrive(
     book: &Book<'_>,
@@ -34,7 +24,7 @@ pub(crate) fn arrive(
     book.connection.prepare_cached(insert)?.execute(params![
         channel.as_str(),
         id.as_str(),
-        word(arrival.path),
+        path_word(arrival.path),
         arrival.fingerprint,
         arrival.sent_at.map(millis),
         twin,
@@ -52,7 +42,13 @@ fn twin(book: &Book<'_>, channel: &ChannelName, arrival: &Arrival) -> rusqlite::
         AND NOT EXISTS (SELECT 1 FROM arrivals AS other WHERE other.channel = ?1 AND other.fingerprint = ?2
             AND other.path = ?5 AND other.same_as = first.id)
         ORDER BY abs(sent_at - ?6), id LIMIT 1";
-    let arguments =
-        params![channel.as_str(), arrival.fingerprint, sent_at - APART, sent_at + APART, word(arrival.path), sent_at,];
+    let arguments = params![
+        channel.as_str(),
+        arrival.fingerprint,
+        sent_at - APART,
+        sent_at + APART,
+        path_word(arrival.path),
+        sent_at,
+    ];
     book.connection.prepare_cached(select)?.query_row(arguments, |row| row.get(0)).optional()
 }

@@ -5,6 +5,7 @@ use model::{Family, MessageId};
 use rusqlite::{OptionalExtension, Row, params};
 
 use super::{Book, millis, timeline, timestamp, unique};
+use crate::common::told;
 use crate::{AttemptId, Begin, Effect, Outcome, What};
 
 /// What the row of an effect says of its attempts.
@@ -119,12 +120,7 @@ pub(crate) fn finish(book: &Book<'_>, effect: &Effect, attempt: &AttemptId, outc
     if changed == 0 {
         return Ok(());
     }
-    let (what, detail) = match outcome {
-        Outcome::Sent { foreign_id: Some(id) } => (What::Sent, format!("attempt {}, called {id} there", attempt.0)),
-        Outcome::Sent { foreign_id: None } => (What::Sent, format!("attempt {}", attempt.0)),
-        Outcome::Failed { code, reason } => (What::Failed, format!("{}: {reason}", code.number())),
-        Outcome::SameAs(id) => (What::Sent, format!("nothing: it is the same message as {id}")),
-    };
+    let (what, detail) = told(outcome, attempt);
     timeline::write(book, effect, what, &detail, book.now)
 }
 

@@ -46,3 +46,8 @@ fn unknown(column: usize, word: &str) -> rusqlite::Error {
     let error = format!("\"{word}\" is not known to this build; use the newer one");
     rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, error.into())
 }
+
+/// The schema that is there.
+pub(crate) fn schema(book: &Book<'_>) -> rusqlite::Result<u32> {
+    book.connection.query_row("PRAGMA user_version", [], |row| row.get(0))
+}

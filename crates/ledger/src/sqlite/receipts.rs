@@ -2,8 +2,8 @@ use model::{Family, Receipt, ReceiptStatus};
 use rusqlite::{OptionalExtension, params};
 
 use super::{Book, effects, millis, timeline, unknown};
-use crate::receipts::{State, verdict};
-use crate::{Effect, ReceiptVerdict, What};
+use crate::receipts::{State, effect, verdict};
+use crate::{ReceiptVerdict, What};
 
 pub(crate) fn ask(book: &Book<'_>, receipt: &Receipt) -> rusqlite::Result<ReceiptVerdict> {
     let next = State::of(&receipt.status);
@@ -70,18 +70,4 @@ fn record(book: &Book<'_>, receipt: &Receipt, state: State, emitted: bool) -> ru
         millis(book.now),
     ])?;
     Ok(())
-}
-
-/// A receipt's lines stand in the timeline of the reply it is about.
-fn effect(receipt: &Receipt) -> Effect {
-    Effect {
-        family: Family::Receipts,
-        id: receipt.id.clone(),
-        channel: receipt.channel.clone(),
-        target: receipt.genesys.clone(),
-        consumer: receipt.to.clone(),
-        foreign_id: receipt.genesys_message_id.clone(),
-        trace: receipt.trace.clone(),
-        received_at: receipt.received_at,
-    }
 }

@@ -1,6 +1,6 @@
 use rusqlite::Connection;
 
-use super::sessions::TOUCH_EVERY;
+use crate::common::TOUCH_EVERY;
 
 /// Rows of one table that are deleted in one go.
 const ROWS: u32 = 500;

@@ -2,9 +2,7 @@ use model::{Address, ChannelName, SessionId};
 use rusqlite::{OptionalExtension, params};
 
 use super::{Book, millis};
-
-/// A session in use is touched at most once in this time, in milliseconds, so that reading it seldom writes.
-pub(super) const TOUCH_EVERY: i64 = 86_400_000;
+use crate::common::TOUCH_EVERY;
 
 pub(crate) fn remember(
     book: &Book<'_>,

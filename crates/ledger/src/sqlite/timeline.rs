@@ -1,12 +1,11 @@
 use jiff::Timestamp;
-use model::{ChannelName, Family, MessageId, TraceId};
-use rusqlite::{Row, params};
+use model::{Address, ChannelName, Family};
+use rusqlite::types::Type;
+use rusqlite::{Error, Row, params};
 
-use super::{Book, effects, millis, timestamp, unknown};
+use super::{Book, effects, millis, unknown};
+use crate::common::{CLAIMED, LINES, Raw, SENT_WITH_AN_ID, by_message, foreign_id, numbers};
 use crate::{Effect, Entry, Line, What};
-
-/// Lines a listing holds at the most; the newest count.
-const LINES: u32 = 500;
 
 /// Adds a line.
 pub(super) fn write(book: &Book<'_>, effect: &Effect, what: What, detail: &str, at: Timestamp) -> rusqlite::Result<()> {
@@ -45,10 +44,7 @@ pub(crate) fn find(book: &Book<'_>, query: &str) -> rusqlite::Result<Vec<Line>> 
     let mut statement = book.connection.prepare_cached(statement)?;
     let (digits, with_one) = numbers(query);
     let lines = statement.query_map(params![query, digits, with_one, LINES], line)?;
-    let mut lines: Vec<Line> = lines.collect::<Result<_, _>>()?;
-    lines.reverse();
-    lines.sort_by(|one, other| (one.at, &one.id).cmp(&(other.at, &other.id)));
-    Ok(group(lines))
+    Ok(by_message(lines.collect::<Result<_, _>>()?))
 }
 
 pub(crate) fn recent(book: &Book<'_>, limit: u32) -> rusqlite::Result<Vec<Line>> {
@@ -66,40 +62,41 @@ pub(crate) fn look(book: &Book<'_>) -> rusqlite::Result<Timestamp> {
     Ok(book.now)
 }
 
-/// Each message's lines together, messages in the order of their first line.
-fn group(lines: Vec<Line>) -> Vec<Line> {
-    let mut order: Vec<(MessageId, Vec<Line>)> = Vec::new();
-    for line in lines {
-        match order.iter_mut().find(|(id, _)| *id == line.id) {
-            Some((_, lines)) => lines.push(line),
-            None => order.push((line.id.clone(), vec![line])),
-        }
-    }
-    order.into_iter().flat_map(|(_, lines)| lines).collect()
-}
-
-/// A number as people write it, as its digits, and with the leading 1 that North Americans leave out.
-fn numbers(query: &str) -> (String, String) {
-    let written = query.chars().all(|c| c.is_ascii_digit() || "+-.() /".contains(c));
-    let digits: String = query.chars().filter(char::is_ascii_digit).collect();
-    if !written || digits.is_empty() {
-        return (query.to_lowercase(), query.to_owned());
-    }
-    let with_one = if digits.len() == 10 { format!("1{digits}") } else { digits.clone() };
-    (digits, with_one)
+/// The far side's ids of the replies of a conversation that were recorded as sent since then, newest first.
+pub(crate) fn claimed(
+    book: &Book<'_>,
+    channel: &ChannelName,
+    consumer: &Address,
+    since: Timestamp,
+) -> rusqlite::Result<Vec<String>> {
+    let select = "SELECT outcome FROM effects WHERE family = ?1 AND channel = ?2 AND consumer = ?3 AND touched_at >= ?4
+        AND outcome LIKE ?5 ORDER BY touched_at DESC LIMIT ?6";
+    let arguments = params![
+        Family::Replies.word(),
+        channel.as_str(),
+        consumer.normalised(),
+        millis(since),
+        SENT_WITH_AN_ID,
+        CLAIMED,
+    ];
+    let mut statement = book.connection.prepare_cached(select)?;
+    let found = statement.query_map(arguments, |row| row.get::<_, String>(0))?;
+    let read = |outcome: String| {
+        foreign_id(&outcome).map_err(|error| Error::FromSqlConversionFailure(0, Type::Text, error.into()))
+    };
+    found.map(|outcome| outcome.and_then(read)).filter_map(Result::transpose).collect()
 }
 
 fn line(row: &Row<'_>) -> rusqlite::Result<Line> {
-    let family: String = row.get(2)?;
-    let what: String = row.get(6)?;
-    Ok(Line {
-        at: timestamp(row.get(0)?),
-        id: MessageId::new(row.get::<_, String>(1)?),
-        family: Family::ALL.into_iter().find(|one| one.word() == family).ok_or_else(|| unknown(2, &family))?,
-        channel: ChannelName::new(row.get::<_, String>(3)?),
+    let raw = Raw {
+        at: row.get(0)?,
+        id: row.get(1)?,
+        family: row.get(2)?,
+        channel: row.get(3)?,
         foreign_id: row.get(4)?,
-        trace: TraceId::new(row.get::<_, String>(5)?),
-        what: What::ALL.into_iter().find(|one| one.word() == what).ok_or_else(|| unknown(6, &what))?,
+        trace: row.get(5)?,
+        what: row.get(6)?,
         detail: row.get(7)?,
-    })
+    };
+    raw.read().map_err(|word| unknown(2, &word))
 }

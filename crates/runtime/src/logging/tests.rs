@@ -81,14 +81,15 @@ fn libraries() {
     tracing::info!(target: "hyper::proto", "POST /netsapiens/crexendo/secret");
     tracing::debug!(target: "brokerage", "secret");
     tracing::trace!(target: "lapin::frames", "frame");
-    tracing::warn!(target: "lapin", "careful");
+    tracing::error!(target: "lapin::channel", "not found");
+    tracing::warn!(target: "rustls", "careful");
 }
 
 #[test]
 fn libraries_are_held_at_warn_even_at_trace() {
     let lines = capture("trace", libraries);
     assert!(lines.contains("ours") && lines.contains("careful"), "{lines}");
-    assert!(!lines.contains("secret") && !lines.contains("frame\""), "{lines}");
+    assert!(!lines.contains("secret") && !lines.contains("frame\"") && !lines.contains("not found"), "{lines}");
 }
 
 #[test]

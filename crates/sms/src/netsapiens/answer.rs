@@ -24,7 +24,9 @@ pub(super) fn sent(
     now: Timestamp,
 ) -> Result<Sent, SendError> {
     let answer = answered.map_err(|error| match error {
-        CallError::NotReached(_) => SendError::Later { after: None, cause: format!("provider {account}: {error}") },
+        CallError::NotReached(_) => {
+            SendError::Later { after: None, throttled: false, cause: format!("provider {account}: {error}") }
+        }
         CallError::NoAnswer(_) => SendError::Unknown { cause: format!("provider {account}: {error}") },
     })?;
     let body = lenient::parse(&answer.body).unwrap_or_default();
@@ -40,7 +42,7 @@ pub(super) fn rows(
     answered: Result<Answer, CallError>,
     now: Timestamp,
 ) -> Result<Vec<Value>, SendError> {
-    let later = |cause| SendError::Later { after: None, cause };
+    let later = |cause| SendError::Later { after: None, throttled: false, cause };
     let answer = answered.map_err(|error| later(format!("provider {account}: {error}")))?;
     let body = lenient::parse(&answer.body).unwrap_or_default();
     match (answer.status.as_u16(), body) {
@@ -95,7 +97,7 @@ fn holds_failure(body: &Value) -> bool {
 fn refused(account: &NeighbourName, answer: &Answer, body: &Value, now: Timestamp) -> SendError {
     let status = answer.status.as_u16();
     let cause = format!("provider {account} answered {}", answer.status);
-    let later = |after| SendError::Later { after, cause: cause.clone() };
+    let later = |after| SendError::Later { after, throttled: status == 429, cause: cause.clone() };
     let never = |code, reason: &str| SendError::Never { code, reason: reason.to_owned(), cause: cause.clone() };
     match status {
         401 => {
@@ -107,6 +109,7 @@ fn refused(account: &NeighbourName, answer: &Answer, body: &Value, now: Timestam
         }
         403 => SendError::Later {
             after: Some(EDGE_PAUSE),
+            throttled: false,
             cause: format!("{cause} from its edge (no JSON): a firewall blocks us"),
         },
         400 => bad_request(body, &cause),

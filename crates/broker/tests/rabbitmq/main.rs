@@ -1,12 +1,22 @@
-//! The contract suite on RabbitMQ.
+//! The contract suite on RabbitMQ, and what is true of RabbitMQ alone.
+
+#![expect(clippy::unwrap_used, reason = "a test fails where it panics, in its helpers as well")]
+
+mod admin;
+mod faults;
+mod topology;
+mod wire;
 
 use broker::{Config, RabbitMqConfig, contract};
 use secrecy::SecretString;
 use test_support::{Version, shared_vhost};
 
 fn config(version: Version) -> Config {
-    let url = SecretString::from(shared_vhost(version));
-    Config::RabbitMq(RabbitMqConfig { url, ca_file: None, declare: true, replicas: None })
+    at(&shared_vhost(version))
+}
+
+fn at(url: &str) -> Config {
+    Config::RabbitMq(RabbitMqConfig { url: SecretString::from(url), ca_file: None, declare: true, replicas: None })
 }
 
 macro_rules! on_4_3 {

@@ -1,0 +1,328 @@
+//! The gate before every call abroad: pace, and a breaker for each target (a tenant or account, a channel, a number).
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep_until};
+
+use crate::Pace;
+
+/// Failures in a row that open a breaker.
+const IN_A_ROW: u32 = 5;
+/// The share of failures that opens one, over this long and at least so many calls.
+const WINDOW: Duration = Duration::from_secs(10);
+const ENOUGH: usize = 20;
+/// The window is a sample: what is older than its newest so many calls does not matter.
+const SAMPLE: usize = 1_000;
+/// Until the first probe; doubled by each that fails.
+const FIRST: Duration = Duration::from_secs(1);
+const LONGEST: Duration = Duration::from_secs(60);
+/// The longest a `Retry-After` is believed.
+const LONGEST_ASKED: Duration = Duration::from_secs(300);
+/// How long a refused target holds its messages.
+const FAULT_HOLDS: Duration = Duration::from_secs(300);
+/// How often a refused target is tried.
+const FAULT_PROBE: Duration = Duration::from_secs(60);
+
+/// Every gate of a consuming role.
+pub(super) struct Gates {
+    gates: Mutex<HashMap<String, Arc<Gate>>>,
+    paces: HashMap<String, Pace>,
+    /// Messages a refused target may hold.
+    held: usize,
+}
+
+/// One target refuses what is called on it, and holds as much as it may.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Faulty {
+    pub(super) target: String,
+}
+
+/// What a call told about its targets.
+pub(super) enum Told<'a> {
+    /// They answer.
+    Well,
+    /// Nothing: no call was made, or it was not theirs.
+    Nothing,
+    /// One of them is in trouble: those wider than it answered.
+    Trouble { target: &'a str, after: Option<Duration> },
+    /// One of them refuses us for what we are, not for what we send.
+    Fault { target: &'a str },
+}
+
+impl Gates {
+    pub(super) fn new(paces: HashMap<String, Pace>, prefetch: u16) -> Self {
+        Self { gates: Mutex::default(), paces, held: usize::from(prefetch / 4).max(1) }
+    }
+
+    fn of(&self, target: &str) -> Arc<Gate> {
+        let mut gates = self.gates.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(gate) = gates.get(target) {
+            return Arc::clone(gate);
+        }
+        let gate = Arc::new(Gate::new(target, self.paces.get(target).copied()));
+        gates.insert(target.to_owned(), Arc::clone(&gate));
+        gate
+    }
+
+    /// Waits until a call on these targets may be made; the narrowest first, so that who waits for a channel does not hold
+    /// the probe of its account.
+    pub(super) async fn pass(&self, targets: &[String]) -> Result<Passes, Faulty> {
+        let mut passes = Vec::with_capacity(targets.len());
+        for target in targets {
+            passes.push(Gate::pass(&self.of(target), self.held).await?);
+        }
+        Ok(Passes(passes))
+    }
+}
+
+/// The leave to make one call.
+pub(super) struct Passes(Vec<Pass>);
+
+impl Passes {
+    /// Whether this call is a probe of a target that was in trouble: its failure says nothing about the message.
+    pub(super) fn is_probe(&self) -> bool {
+        self.0.iter().any(|pass| pass.probe)
+    }
+
+    pub(super) fn told(self, told: &Told<'_>) {
+        let concerned = |target: &str| self.0.iter().position(|pass| pass.gate.name == target);
+        let (at, after, fault) = match told {
+            Told::Well => (None, None, false),
+            Told::Nothing => return,
+            Told::Trouble { target, after } => (concerned(target), *after, false),
+            Told::Fault { target } => (concerned(target), Some(FAULT_PROBE), true),
+        };
+        if at.is_none() && !matches!(told, Told::Well) {
+            return;
+        }
+        for (index, pass) in self.0.into_iter().enumerate() {
+            match at {
+                None => pass.well(),
+                Some(at) if index > at => pass.well(),
+                Some(at) if index == at => pass.failed(after, fault),
+                Some(_) => {}
+            }
+        }
+    }
+}
+
+struct Gate {
+    name: String,
+    interval: Option<Duration>,
+    state: Mutex<State>,
+    changed: Notify,
+    open: metrics::Gauge,
+}
+
+struct State {
+    mode: Mode,
+    in_a_row: u32,
+    recent: VecDeque<(Instant, bool)>,
+    /// How long it will be open when it opens next.
+    wait: Duration,
+    /// Since when it refuses us.
+    fault: Option<Instant>,
+    waiting: usize,
+    /// When the next call may be made, by its pace.
+    next: Instant,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    Closed,
+    Open {
+        until: Instant,
+    },
+    /// One call is under way that decides.
+    Probing,
+}
+
+struct Pass {
+    gate: Arc<Gate>,
+    probe: bool,
+    told: bool,
+}
+
+/// One more waits.
+struct Waiting<'a>(&'a Gate);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.lock().waiting -= 1;
+    }
+}
+
+impl Gate {
+    fn new(name: &str, pace: Option<Pace>) -> Self {
+        let open = metrics::gauge!("causeway_breaker_open", "target" => name.to_owned());
+        open.set(0.0);
+        let state = State {
+            mode: Mode::Closed,
+            in_a_row: 0,
+            recent: VecDeque::new(),
+            wait: FIRST,
+            fault: None,
+            waiting: 0,
+            next: Instant::now(),
+        };
+        let interval = pace.map(Pace::interval);
+        Self { name: name.to_owned(), interval, state: Mutex::new(state), changed: Notify::new(), open }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn pass(gate: &Arc<Self>, held: usize) -> Result<Pass, Faulty> {
+        let probe = gate.wait_for_leave(held).await?;
+        // Made before the wait for a turn: should that be cut short, the drop of the pass lets somebody else probe.
+        let pass = Pass { gate: Arc::clone(gate), probe, told: false };
+        if let Some(turn) = gate.turn() {
+            sleep_until(turn).await;
+        }
+        Ok(pass)
+    }
+
+    /// Waits until the breaker lets a call through; `true` when that call is its probe.
+    async fn wait_for_leave(&self, held: usize) -> Result<bool, Faulty> {
+        if self.lock().mode == Mode::Closed {
+            return Ok(false);
+        }
+        self.lock().waiting += 1;
+        let _waiting = Waiting(self);
+        loop {
+            let changed = self.changed.notified();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            let until = {
+                let now = Instant::now();
+                let mut state = self.lock();
+                match state.mode {
+                    Mode::Closed => return Ok(false),
+                    Mode::Open { until } if until <= now => {
+                        state.mode = Mode::Probing;
+                        return Ok(true);
+                    }
+                    Mode::Open { until } => {
+                        if state.holds_too_much(held, now) {
+                            return Err(Faulty { target: self.name.clone() });
+                        }
+                        Some(state.fault.map_or(until, |since| until.min((since + FAULT_HOLDS).max(now + FIRST))))
+                    }
+                    Mode::Probing => None,
+                }
+            };
+            match until {
+                Some(until) => tokio::select! {
+                    () = changed => {}
+                    () = sleep_until(until) => {}
+                },
+                None => changed.await,
+            }
+        }
+    }
+
+    /// Takes the next turn of the pace.
+    fn turn(&self) -> Option<Instant> {
+        let interval = self.interval?;
+        let mut state = self.lock();
+        let turn = state.next.max(Instant::now());
+        state.next = turn + interval;
+        Some(turn)
+    }
+
+    fn set(&self, state: &mut State, mode: Mode) {
+        state.mode = mode;
+        self.open.set(if mode == Mode::Closed { 0.0 } else { 1.0 });
+        self.changed.notify_waiters();
+    }
+}
+
+impl State {
+    /// Whether a refused target has held a message long enough, or as many as it may; one stays as its probe.
+    fn holds_too_much(&self, held: usize, now: Instant) -> bool {
+        let long = self.fault.is_some_and(|since| since + FAULT_HOLDS <= now);
+        self.fault.is_some() && self.waiting > if long { 1 } else { held }
+    }
+
+    fn record(&mut self, well: bool) {
+        let now = Instant::now();
+        self.recent.push_back((now, well));
+        while self.recent.len() > SAMPLE || self.recent.front().is_some_and(|(at, _)| *at + WINDOW < now) {
+            self.recent.pop_front();
+        }
+        self.in_a_row = if well { 0 } else { self.in_a_row.saturating_add(1) };
+    }
+
+    fn fails_often(&self) -> bool {
+        let failed = self.recent.iter().filter(|(_, well)| !well).count();
+        self.in_a_row >= IN_A_ROW || (self.recent.len() >= ENOUGH && failed * 2 >= self.recent.len())
+    }
+}
+
+impl Pass {
+    fn well(mut self) {
+        self.told = true;
+        let gate = Arc::clone(&self.gate);
+        let mut state = gate.lock();
+        state.record(true);
+        // A call that began before the breaker opened does not close it: its probe decides.
+        if self.probe {
+            state.wait = FIRST;
+            state.fault = None;
+            state.recent.clear();
+            gate.set(&mut state, Mode::Closed);
+            tracing::info!(target = gate.name, "answers again");
+        }
+    }
+
+    fn failed(mut self, after: Option<Duration>, fault: bool) {
+        self.told = true;
+        let gate = Arc::clone(&self.gate);
+        let now = Instant::now();
+        let mut state = gate.lock();
+        state.record(false);
+        if fault {
+            state.fault.get_or_insert(now);
+        }
+        let asked = after.map(|after| now + after.min(LONGEST_ASKED));
+        match state.mode {
+            // Others that were under way when it opened: they only prolong it, where they were told for how long.
+            Mode::Open { until } if !self.probe => {
+                if let Some(asked) = asked.filter(|asked| *asked > until) {
+                    gate.set(&mut state, Mode::Open { until: asked });
+                }
+            }
+            Mode::Probing if !self.probe => {}
+            Mode::Closed | Mode::Open { .. } | Mode::Probing => {
+                if self.probe || asked.is_some() || state.fails_often() {
+                    let until = asked.unwrap_or(now + state.wait);
+                    state.wait = (state.wait * 2).min(LONGEST);
+                    gate.set(&mut state, Mode::Open { until });
+                    if !self.probe {
+                        let seconds = until.duration_since(now).as_secs();
+                        tracing::warn!(target = gate.name, seconds, "in trouble; calls to it wait");
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Pass {
+    fn drop(&mut self) {
+        // A probe that told nothing decides nothing: the next one does.
+        if self.probe && !self.told {
+            let mut state = self.gate.lock();
+            if state.mode == Mode::Probing {
+                self.gate.set(&mut state, Mode::Open { until: Instant::now() });
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

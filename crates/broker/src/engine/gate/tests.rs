@@ -1,0 +1,147 @@
+use futures_util::FutureExt;
+use tokio::time::advance;
+
+use super::*;
+
+fn gates() -> Gates {
+    Gates::new(HashMap::new(), 16)
+}
+
+fn targets(names: &[&str]) -> Vec<String> {
+    names.iter().map(|name| (*name).to_owned()).collect()
+}
+
+const DOWN: Told<'_> = Told::Trouble { target: "crexendo", after: None };
+
+async fn call(gates: &Gates, names: &[&str], told: &Told<'_>) {
+    gates.pass(&targets(names)).await.expect("nothing is refused").told(told);
+}
+
+fn may_call(gates: &Gates, names: &[&str]) -> bool {
+    gates.pass(&targets(names)).now_or_never().is_some()
+}
+
+#[tokio::test(start_paused = true)]
+async fn five_failures_in_a_row_open_it_and_a_probe_closes_it() {
+    let gates = gates();
+    for _ in 0..4 {
+        call(&gates, &["crexendo"], &DOWN).await;
+    }
+    call(&gates, &["crexendo"], &Told::Well).await;
+    for _ in 0..4 {
+        call(&gates, &["crexendo"], &DOWN).await;
+        assert!(may_call(&gates, &["crexendo"]), "a success in between starts the count again");
+    }
+    call(&gates, &["crexendo"], &DOWN).await;
+    assert!(!may_call(&gates, &["crexendo"]));
+    assert!(may_call(&gates, &["other"]), "others are not concerned");
+    advance(FIRST).await;
+    let probe = gates.pass(&targets(&["crexendo"])).await.expect("it is due");
+    assert!(probe.is_probe() && !may_call(&gates, &["crexendo"]), "one call is enough to find out");
+    probe.told(&DOWN);
+    advance(FIRST).await;
+    assert!(!may_call(&gates, &["crexendo"]), "the second wait is twice as long");
+    advance(FIRST).await;
+    call(&gates, &["crexendo"], &Told::Well).await;
+    assert!(may_call(&gates, &["crexendo"]) && may_call(&gates, &["crexendo"]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn half_of_twenty_calls_open_it() {
+    let gates = gates();
+    for number in 0..20 {
+        assert!(may_call(&gates, &["crexendo"]), "after {number} calls");
+        call(&gates, &["crexendo"], if number % 2 == 0 { &Told::Well } else { &DOWN }).await;
+    }
+    assert!(!may_call(&gates, &["crexendo"]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn old_failures_are_forgotten() {
+    let gates = gates();
+    for number in 0..19 {
+        call(&gates, &["crexendo"], if number % 2 == 0 { &Told::Well } else { &DOWN }).await;
+    }
+    advance(WINDOW + FIRST).await;
+    call(&gates, &["crexendo"], &DOWN).await;
+    assert!(may_call(&gates, &["crexendo"]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pause_that_is_asked_for_is_kept_up_to_a_bound() {
+    let gates = gates();
+    let day = Told::Trouble { target: "crexendo", after: Some(Duration::from_secs(86_400)) };
+    call(&gates, &["crexendo"], &day).await;
+    advance(LONGEST_ASKED - FIRST).await;
+    assert!(!may_call(&gates, &["crexendo"]));
+    advance(FIRST).await;
+    assert!(may_call(&gates, &["crexendo"]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn trouble_of_the_narrow_leaves_the_wide_alone() {
+    let gates = gates();
+    let throttled = Told::Trouble { target: "sales", after: Some(FIRST) };
+    call(&gates, &["sales", "crexendo"], &throttled).await;
+    assert!(!may_call(&gates, &["sales", "crexendo"]) && may_call(&gates, &["support", "crexendo"]));
+    let down = Told::Trouble { target: "crexendo", after: Some(FIRST) };
+    call(&gates, &["support", "crexendo"], &down).await;
+    assert!(!may_call(&gates, &["support", "crexendo"]) && may_call(&gates, &["support"]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_probe_that_is_given_up_leaves_the_next_one() {
+    let gates = gates();
+    call(&gates, &["crexendo"], &Told::Trouble { target: "crexendo", after: Some(FIRST) }).await;
+    advance(FIRST).await;
+    let probe = gates.pass(&targets(&["crexendo"])).await.expect("it is due");
+    let names = targets(&["crexendo"]);
+    let mut next = Box::pin(gates.pass(&names));
+    assert!((&mut next).now_or_never().is_none());
+    drop(probe);
+    assert!(next.await.expect("it is due").is_probe());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_target_holds_a_quarter_and_not_for_long() {
+    let gates = gates();
+    call(&gates, &["sales"], &Told::Fault { target: "sales" }).await;
+    let names = targets(&["sales"]);
+    let mut held: Vec<_> = (0..4).map(|_| Box::pin(gates.pass(&names))).collect();
+    for one in &mut held {
+        assert!(one.as_mut().now_or_never().is_none(), "a quarter of sixteen is held");
+    }
+    let refused = gates.pass(&names).await.map(|_| ());
+    assert_eq!(refused, Err(Faulty { target: "sales".to_owned() }));
+    for _ in 0..4 {
+        advance(FAULT_PROBE).await;
+        let mut probes = 0;
+        for one in &mut held {
+            if let Some(passed) = one.as_mut().now_or_never() {
+                passed.expect("it is a probe").told(&Told::Fault { target: "sales" });
+                *one = Box::pin(gates.pass(&names));
+                probes += 1;
+                assert!(one.as_mut().now_or_never().is_none());
+            }
+        }
+        assert_eq!(probes, 1, "one a minute");
+    }
+    advance(FAULT_PROBE).await;
+    let left = held.iter_mut().filter_map(|one| one.as_mut().now_or_never());
+    let (probes, refused): (Vec<_>, Vec<_>) = left.partition(Result::is_ok);
+    assert_eq!((probes.len(), refused.len()), (1, 0), "the due probe goes before");
+    drop(probes);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pace_spreads_calls() {
+    let pace = Pace::parse("10/s").expect("it is a pace");
+    let gates = Gates::new(HashMap::from([("crexendo".to_owned(), pace)]), 16);
+    let began = Instant::now();
+    for _ in 0..21 {
+        call(&gates, &["crexendo"], &Told::Well).await;
+    }
+    assert_eq!(began.elapsed(), Duration::from_secs(2));
+    call(&gates, &["other"], &Told::Well).await;
+    assert_eq!(began.elapsed(), Duration::from_secs(2), "others have no pace");
+}

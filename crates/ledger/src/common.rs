@@ -1,0 +1,100 @@
+//! What both stores have in common: words, spans of time, and the order of the lines of a timeline.
+
+use jiff::Timestamp;
+use model::{ArrivalPath, ChannelName, Family, MessageId, TraceId};
+
+use crate::{AttemptId, Line, Outcome, What};
+
+/// Lines a listing holds at the most; the newest count.
+pub(crate) const LINES: u32 = 500;
+/// Ids a listing of what was claimed holds at the most; the newest count.
+pub(crate) const CLAIMED: u32 = 200;
+
+/// A session in use is touched at most once in this time, in milliseconds, so that reading it seldom writes.
+pub(crate) const TOUCH_EVERY: i64 = 86_400_000;
+
+/// Two arrivals of one message tell times that differ by at most this, in milliseconds (design 4).
+pub(crate) const APART: i64 = 2_000;
+
+/// The word of a path.
+pub(crate) const fn path_word(path: ArrivalPath) -> &'static str {
+    match path {
+        ArrivalPath::MessageEvent => "message-event",
+        ArrivalPath::SessionEvent => "session-event",
+        ArrivalPath::StoredRow => "stored-row",
+    }
+}
+
+/// A line as a store holds it.
+pub(crate) struct Raw {
+    pub(crate) at: i64,
+    pub(crate) id: String,
+    pub(crate) family: String,
+    pub(crate) channel: String,
+    pub(crate) foreign_id: String,
+    pub(crate) trace: String,
+    pub(crate) what: String,
+    pub(crate) detail: String,
+}
+
+impl Raw {
+    /// The line; the word this build does not know, where there is one.
+    pub(crate) fn read(self) -> Result<Line, String> {
+        Ok(Line {
+            at: Timestamp::from_millisecond(self.at).unwrap_or(Timestamp::UNIX_EPOCH),
+            id: MessageId::new(self.id),
+            family: Family::ALL.into_iter().find(|one| one.word() == self.family).ok_or(self.family)?,
+            channel: ChannelName::new(self.channel),
+            foreign_id: self.foreign_id,
+            trace: TraceId::new(self.trace),
+            what: What::ALL.into_iter().find(|one| one.word() == self.what).ok_or(self.what)?,
+            detail: self.detail,
+        })
+    }
+}
+
+/// What an outcome says in a timeline.
+pub(crate) fn told(outcome: &Outcome, attempt: &AttemptId) -> (What, String) {
+    match outcome {
+        Outcome::Sent { foreign_id: Some(id) } => (What::Sent, format!("attempt {}, called {id} there", attempt.0)),
+        Outcome::Sent { foreign_id: None } => (What::Sent, format!("attempt {}", attempt.0)),
+        Outcome::Failed { code, reason } => (What::Failed, format!("{}: {reason}", code.number())),
+        Outcome::SameAs(id) => (What::Sent, format!("nothing: it is the same message as {id}")),
+    }
+}
+
+/// Lines that came newest first, oldest first; each message's together, messages in the order of their first line.
+pub(crate) fn by_message(mut lines: Vec<Line>) -> Vec<Line> {
+    lines.reverse();
+    lines.sort_by(|one, other| (one.at, &one.id).cmp(&(other.at, &other.id)));
+    let mut order: Vec<(MessageId, Vec<Line>)> = Vec::new();
+    for line in lines {
+        match order.iter_mut().find(|(id, _)| *id == line.id) {
+            Some((_, lines)) => lines.push(line),
+            None => order.push((line.id.clone(), vec![line])),
+        }
+    }
+    order.into_iter().flat_map(|(_, lines)| lines).collect()
+}
+
+/// A number as people write it, as its digits, and with the leading 1 that North Americans leave out.
+pub(crate) fn numbers(query: &str) -> (String, String) {
+    let written = query.chars().all(|c| c.is_ascii_digit() || "+-.() /".contains(c));
+    let digits: String = query.chars().filter(char::is_ascii_digit).collect();
+    if !written || digits.is_empty() {
+        return (query.to_lowercase(), query.to_owned());
+    }
+    let with_one = if digits.len() == 10 { format!("1{digits}") } else { digits.clone() };
+    (digits, with_one)
+}
+
+/// How the outcome of something sent begins in both stores, where the far side gave it an id.
+pub(crate) const SENT_WITH_AN_ID: &str = "{\"Sent\":{\"foreign_id\":\"%";
+
+/// The far side's id in an outcome as a store holds it.
+pub(crate) fn foreign_id(outcome: &str) -> Result<Option<String>, serde_json::Error> {
+    match serde_json::from_str(outcome)? {
+        Outcome::Sent { foreign_id } => Ok(foreign_id),
+        Outcome::Failed { .. } | Outcome::SameAs(_) => Ok(None),
+    }
+}

@@ -1,0 +1,162 @@
+use std::time::Duration;
+
+use jiff::Timestamp;
+use model::{Family, MessageId};
+use uuid::Uuid;
+
+use super::book::{Attempts, Kept, effect_key};
+use super::{Book, Wants, millis, text, timestamp, unknown};
+use crate::common::told;
+use crate::{AttemptId, Begin, Effect, Entry, Outcome, What};
+
+pub(crate) fn wants(effect: &Effect) -> Wants {
+    Wants::default().effect(effect.family, &effect.id)
+}
+
+pub(crate) fn begin(book: &mut Book<'_>, effect: &Effect, lease: Duration) -> Result<Begin, String> {
+    let Some(known) = row(book, effect) else {
+        know(book, effect);
+        return Ok(Begin::First(open(book, effect, lease)));
+    };
+    if let Some(outcome) = &known.outcome {
+        let read = serde_json::from_str(outcome).map_err(|_| unknown("an outcome"))?;
+        return Ok(Begin::Done(read));
+    }
+    let Some(attempt) = known.attempt.clone().map(AttemptId) else {
+        return Ok(Begin::First(open(book, effect, lease)));
+    };
+    let until = timestamp(known.deadline.unwrap_or_default());
+    let (began, begun) = (timestamp(known.began_at.unwrap_or_default()), known.begun);
+    let silent = !known.told;
+    if book.abandoned.contains(&attempt.0) {
+        release(book, effect, &attempt, "the ledger did not answer, so nobody had it")?;
+        return Ok(Begin::First(open(book, effect, lease)));
+    }
+    if until <= book.now && silent {
+        book.tell(effect, What::Interrupted, &format!("attempt {}", attempt.0), book.now);
+        change(book, effect, |row| row.told = true);
+    }
+    Ok(Begin::Interrupted { attempt, began, until, begun: u32::try_from(begun).unwrap_or_default() })
+}
+
+fn row<'a>(book: &'a Book<'_>, effect: &Effect) -> Option<&'a Attempts> {
+    book.effects.get(&effect_key(effect.family, &effect.id)).map(|kept| &kept.row)
+}
+
+fn change(book: &mut Book<'_>, effect: &Effect, change: impl FnOnce(&mut Attempts)) {
+    if let Some(kept) = book.effects.get_mut(&effect_key(effect.family, &effect.id)) {
+        change(kept.change());
+    }
+}
+
+/// Makes an effect known, so that its timeline is found by all that names it, also where it is never begun.
+pub(super) fn know(book: &mut Book<'_>, effect: &Effect) {
+    if row(book, effect).is_some() {
+        return;
+    }
+    let made = Attempts { about: Some(effect.clone()), ..Attempts::default() };
+    book.effects.insert(effect_key(effect.family, &effect.id), Kept::made(made));
+    // A receipt is made by the house, for a reply that has a line of its own.
+    if effect.family != Family::Receipts {
+        book.tell(effect, What::Received, "", effect.received_at);
+    }
+}
+
+/// Whether an effect is known.
+pub(super) fn is_known(book: &Book<'_>, family: Family, id: &MessageId) -> bool {
+    book.effects.contains_key(&effect_key(family, id))
+}
+
+fn open(book: &mut Book<'_>, effect: &Effect, lease: Duration) -> AttemptId {
+    let attempt = Uuid::new_v4().simple().to_string()[..12].to_owned();
+    let deadline = book.now.saturating_add(lease).unwrap_or(Timestamp::MAX);
+    let (now, owner) = (millis(book.now), book.owner.to_owned());
+    change(book, effect, |row| {
+        row.attempt = Some(attempt.clone());
+        row.owner = Some(owner);
+        row.began_at = Some(now);
+        row.deadline = Some(millis(deadline));
+        row.begun += 1;
+        row.told = false;
+    });
+    book.tell(effect, What::Began, &format!("attempt {attempt}"), book.now);
+    book.opened.push(attempt.clone());
+    AttemptId(attempt)
+}
+
+pub(crate) fn finish(
+    book: &mut Book<'_>,
+    effect: &Effect,
+    attempt: &AttemptId,
+    outcome: &Outcome,
+) -> Result<(), String> {
+    if row(book, effect).is_none_or(|row| row.outcome.is_some()) {
+        return Ok(());
+    }
+    let written = serde_json::to_string(outcome).expect("an outcome has a JSON form");
+    change(book, effect, |row| {
+        row.outcome = Some(text(&written));
+        row.attempt = None;
+        row.owner = None;
+        row.deadline = None;
+        row.begun = 0;
+    });
+    let (what, detail) = told(outcome, attempt);
+    book.tell(effect, what, &detail, book.now);
+    Ok(())
+}
+
+pub(crate) fn release(book: &mut Book<'_>, effect: &Effect, attempt: &AttemptId, cause: &str) -> Result<(), String> {
+    if row(book, effect).is_none_or(|row| row.attempt.as_ref() != Some(&attempt.0)) {
+        return Ok(());
+    }
+    change(book, effect, |row| {
+        row.begun -= i32::from(row.owner.is_some());
+        row.attempt = None;
+        row.owner = None;
+        row.deadline = None;
+    });
+    book.tell(effect, What::Released, &format!("attempt {}: {cause}", attempt.0), book.now);
+    Ok(())
+}
+
+/// An attempt that lapsed has no owner: it came to a verdict, so it counts no more, and it counts out only once.
+pub(crate) fn lapse(book: &mut Book<'_>, effect: &Effect, attempt: &AttemptId, cause: &str) -> Result<(), String> {
+    let ours =
+        |row: &Attempts| row.attempt.as_ref() == Some(&attempt.0) && row.owner.is_some() && row.outcome.is_none();
+    if !row(book, effect).is_some_and(ours) {
+        return Ok(());
+    }
+    let now = millis(book.now);
+    change(book, effect, |row| {
+        row.deadline = Some(now);
+        row.owner = None;
+        row.begun -= 1;
+        row.told = true;
+    });
+    book.tell(effect, What::Interrupted, &format!("attempt {}: {cause}", attempt.0), book.now);
+    Ok(())
+}
+
+pub(crate) fn retake(
+    book: &mut Book<'_>,
+    effect: &Effect,
+    interrupted: &AttemptId,
+    lease: Duration,
+) -> Result<Option<AttemptId>, String> {
+    let over = |row: &Attempts| {
+        let until = timestamp(row.deadline.unwrap_or_default());
+        row.attempt.as_ref() == Some(&interrupted.0) && row.outcome.is_none() && until <= book.now
+    };
+    if !row(book, effect).is_some_and(over) {
+        return Ok(None);
+    }
+    book.tell(effect, What::Released, &format!("attempt {}: taken as not made", interrupted.0), book.now);
+    Ok(Some(open(book, effect, lease)))
+}
+
+pub(crate) fn note(book: &mut Book<'_>, entry: &Entry) -> Result<(), String> {
+    know(book, &entry.effect);
+    book.tell(&entry.effect, entry.what, &entry.detail, book.now);
+    Ok(())
+}

@@ -1,0 +1,70 @@
+use model::{Family, Receipt, ReceiptStatus};
+
+use super::book::{Kept, ReceiptRow};
+use super::{Book, Wants, digest, effects, text};
+use crate::receipts::{State, effect, verdict};
+use crate::{ReceiptVerdict, What};
+
+pub(crate) fn wants(receipt: &Receipt) -> Wants {
+    let mut wants = Wants::default().effect(Family::Replies, &receipt.id).effect(Family::Receipts, &receipt.id);
+    wants.receipts.insert(key(receipt));
+    wants
+}
+
+fn key(receipt: &Receipt) -> Vec<u8> {
+    digest(&[receipt.channel.as_str(), &receipt.genesys_message_id, receipt.to_id.expose()])
+}
+
+pub(crate) fn ask(book: &mut Book<'_>, receipt: &Receipt) -> Result<ReceiptVerdict, String> {
+    let next = State::of(&receipt.status);
+    let found = verdict(last(book, receipt)?, next);
+    if found == ReceiptVerdict::Emit {
+        record(book, receipt, next, false);
+    } else {
+        tell(book, receipt, What::ReceiptDropped, receipt.status.word());
+    }
+    Ok(found)
+}
+
+pub(crate) fn emitted(book: &mut Book<'_>, receipt: &Receipt) -> Result<(), String> {
+    let state = State::of(&receipt.status);
+    match last(book, receipt)? {
+        Some((last, true)) if last == state => return Ok(()),
+        // A later state was recorded meanwhile, by another replica, and nothing goes back.
+        Some((last, _)) if last != state => {
+            tell(book, receipt, What::Receipt, &format!("{}, late", receipt.status.word()));
+            return Ok(());
+        }
+        Some(_) | None => {}
+    }
+    record(book, receipt, state, true);
+    let detail = match &receipt.status {
+        ReceiptStatus::Failed(reason) => format!("Failed {}: {}", reason.code.number(), reason.message),
+        other => other.word().to_owned(),
+    };
+    tell(book, receipt, What::Receipt, &detail);
+    Ok(())
+}
+
+/// The last state recorded, and whether Genesys has it.
+fn last(book: &Book<'_>, receipt: &Receipt) -> Result<Option<(State, bool)>, String> {
+    let Some(kept) = book.receipts.get(&key(receipt)) else { return Ok(None) };
+    Ok(Some((kept.row.state.clone()?, kept.row.emitted)))
+}
+
+/// A line in the timeline of the reply; found by its ids also where the reply was never begun.
+fn tell(book: &mut Book<'_>, receipt: &Receipt, what: What, detail: &str) {
+    let effect = effect(receipt);
+    if !effects::is_known(book, Family::Replies, &receipt.id) {
+        effects::know(book, &effect);
+    }
+    book.tell(&effect, what, detail, book.now);
+}
+
+fn record(book: &mut Book<'_>, receipt: &Receipt, state: State, emitted: bool) {
+    let about = || Some([receipt.channel.as_str(), &receipt.genesys_message_id, receipt.to_id.expose()].map(text));
+    let made = || Kept::made(ReceiptRow { state: Ok(state), emitted, about: about() });
+    let row = book.receipts.entry(key(receipt)).or_insert_with(made).change();
+    row.state = Ok(state);
+    row.emitted = emitted;
+}

@@ -1,0 +1,121 @@
+use futures_util::future::try_join_all;
+use tokio_postgres::{Client, Error, Statement};
+
+/// The database's own time in milliseconds, read after the locks are held: a deadline must not be eaten up by the wait.
+const NOW: &str = "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::int8";
+/// Twins come by different ids, so that no row of theirs could be locked before both are there.
+const LOCK_ARRIVALS: &str = "SELECT pg_advisory_xact_lock($1, bucket) FROM unnest($2::int4[]) AS bucket";
+const LOAD_EFFECTS: &str =
+    "SELECT e.family, e.id, e.attempt, e.owner, e.began_at, e.deadline, e.begun, e.outcome, e.told
+    FROM causeway.effects AS e JOIN unnest($1::text[], $2::text[]) AS wanted (family, id)
+    ON e.family = wanted.family AND e.id = wanted.id ORDER BY e.family, e.id FOR NO KEY UPDATE OF e";
+const LOAD_RECEIPTS: &str = "SELECT r.key, r.state, r.emitted FROM causeway.receipts AS r
+    JOIN unnest($1::bytea[]) AS wanted (key) ON r.key = wanted.key ORDER BY r.key FOR NO KEY UPDATE OF r";
+const LOAD_ARRIVED: &str = "SELECT a.channel, a.id, a.same_as FROM causeway.arrivals AS a
+    JOIN unnest($1::text[], $2::text[]) AS wanted (channel, id) ON a.channel = wanted.channel AND a.id = wanted.id";
+const LOAD_TWINS: &str = "SELECT a.channel, a.id, a.path, a.fingerprint, a.sent_at, a.same_as FROM causeway.arrivals AS a
+    JOIN unnest($1::text[], $2::text[], $3::int8[], $4::int8[]) AS wanted (channel, fingerprint, low, high)
+    ON a.channel = wanted.channel AND a.fingerprint = wanted.fingerprint AND a.sent_at BETWEEN wanted.low AND wanted.high";
+const LOAD_SESSIONS: &str = "SELECT s.key, s.session, s.used_at FROM causeway.sessions AS s
+    JOIN unnest($1::bytea[]) AS wanted (key) ON s.key = wanted.key";
+const MAKE_EFFECTS: &str = "INSERT INTO causeway.effects (family, id, channel, target, consumer, foreign_id, trace, received_at,
+        attempt, owner, began_at, deadline, begun, outcome, told, made_at, touched_at)
+    SELECT *, $16::int8, $16::int8 FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[],
+        $7::text[], $8::int8[], $9::text[], $10::text[], $11::int8[], $12::int8[], $13::int4[], $14::text[], $15::bool[])";
+const CHANGE_EFFECTS: &str = "UPDATE causeway.effects AS e SET attempt = n.attempt, owner = n.owner, began_at = n.began_at,
+        deadline = n.deadline, begun = n.begun, outcome = n.outcome, told = n.told, touched_at = $10
+    FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::int8[], $6::int8[], $7::int4[], $8::text[], $9::bool[])
+        AS n (family, id, attempt, owner, began_at, deadline, begun, outcome, told)
+    WHERE e.family = n.family AND e.id = n.id";
+const MAKE_RECEIPTS: &str =
+    "INSERT INTO causeway.receipts (key, channel, foreign_id, recipient, state, emitted, made_at, touched_at)
+    SELECT *, $7::int8, $7::int8
+    FROM unnest($1::bytea[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bool[])";
+const CHANGE_RECEIPTS: &str = "UPDATE causeway.receipts AS r SET state = n.state, emitted = n.emitted, touched_at = $4
+    FROM unnest($1::bytea[], $2::text[], $3::bool[]) AS n (key, state, emitted) WHERE r.key = n.key";
+const MAKE_ARRIVALS: &str =
+    "INSERT INTO causeway.arrivals (channel, id, path, fingerprint, sent_at, same_as, arrived_at)
+    SELECT *, $7::int8 FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::int8[], $6::text[])";
+const KEEP_SESSIONS: &str = "INSERT INTO causeway.sessions (key, channel, consumer, session, used_at)
+    SELECT *, $5::int8 FROM unnest($1::bytea[], $2::text[], $3::text[], $4::text[])
+    ON CONFLICT (key) DO UPDATE SET session = excluded.session, used_at = excluded.used_at";
+const MAKE_LINES: &str = "INSERT INTO causeway.timeline (at, id, family, channel, foreign_id, trace, what, detail)
+    SELECT * FROM unnest($1::int8[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[])";
+/// The lines are gathered before they are put in order, or the newest of all timelines would be walked through for them.
+const TIMELINE: &str = "WITH ids AS MATERIALIZED (
+        SELECT $1::text AS id UNION SELECT id FROM causeway.effects WHERE foreign_id = $1
+        UNION SELECT id FROM causeway.effects WHERE trace = $1 UNION SELECT id FROM causeway.effects WHERE consumer = $1
+        UNION SELECT id FROM causeway.effects WHERE consumer = $2 UNION SELECT id FROM causeway.effects WHERE consumer = $3
+    ), lines AS MATERIALIZED (SELECT t.* FROM ids JOIN causeway.timeline AS t ON t.id = ids.id)
+    SELECT at, id, family, channel, foreign_id, trace, what, detail FROM lines ORDER BY seq DESC LIMIT $4";
+const RECENT: &str = "SELECT at, id, family, channel, foreign_id, trace, what, detail FROM causeway.timeline
+    ORDER BY seq DESC LIMIT $1";
+const CLAIMED: &str = "SELECT outcome FROM causeway.effects
+    WHERE consumer = $3 AND family = $1 AND channel = $2 AND touched_at >= $4 AND outcome LIKE $5
+    ORDER BY touched_at DESC LIMIT $6";
+
+/// Everything that is said to the database more than once, prepared.
+pub(super) struct Statements {
+    pub(super) now: Statement,
+    pub(super) lock_arrivals: Statement,
+    pub(super) load_effects: Statement,
+    pub(super) load_receipts: Statement,
+    pub(super) load_arrived: Statement,
+    pub(super) load_twins: Statement,
+    pub(super) load_sessions: Statement,
+    pub(super) make_effects: Statement,
+    pub(super) change_effects: Statement,
+    pub(super) make_receipts: Statement,
+    pub(super) change_receipts: Statement,
+    pub(super) make_arrivals: Statement,
+    pub(super) keep_sessions: Statement,
+    pub(super) make_lines: Statement,
+    pub(super) timeline: Statement,
+    pub(super) recent: Statement,
+    pub(super) claimed: Statement,
+}
+
+impl Statements {
+    pub(super) async fn prepare(client: &Client) -> Result<Self, Error> {
+        let all = [
+            NOW,
+            LOCK_ARRIVALS,
+            LOAD_EFFECTS,
+            LOAD_RECEIPTS,
+            LOAD_ARRIVED,
+            LOAD_TWINS,
+            LOAD_SESSIONS,
+            MAKE_EFFECTS,
+            CHANGE_EFFECTS,
+            MAKE_RECEIPTS,
+            CHANGE_RECEIPTS,
+            MAKE_ARRIVALS,
+            KEEP_SESSIONS,
+            MAKE_LINES,
+            TIMELINE,
+            RECENT,
+            CLAIMED,
+        ];
+        let mut prepared = try_join_all(all.map(|sql| client.prepare(sql))).await?.into_iter();
+        let mut next = || prepared.next().expect("one for each statement");
+        Ok(Self {
+            now: next(),
+            lock_arrivals: next(),
+            load_effects: next(),
+            load_receipts: next(),
+            load_arrived: next(),
+            load_twins: next(),
+            load_sessions: next(),
+            make_effects: next(),
+            change_effects: next(),
+            make_receipts: next(),
+            change_receipts: next(),
+            make_arrivals: next(),
+            keep_sessions: next(),
+            make_lines: next(),
+            timeline: next(),
+            recent: next(),
+            claimed: next(),
+        })
+    }
+}
