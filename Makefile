@@ -3,6 +3,8 @@
 .PHONY: help run test test-full bench check fmt lint
 
 TESTS := --workspace --no-fail-fast
+# Most tests wait for something most of the time.
+export RUST_TEST_THREADS ?= 4
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

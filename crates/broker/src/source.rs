@@ -51,11 +51,12 @@ pub(crate) struct DeadLetter {
 pub(crate) struct Lost(pub(crate) String);
 
 impl Source {
-    /// The next message; cancel-safe. The end of a stream is [`Lost`], never a quiet end.
-    pub(crate) async fn next(&mut self) -> Result<Delivery, Lost> {
+    /// The next message; cancel-safe. `None`: the queue is to be subscribed to anew, because replicas came or went. The end of
+    /// a stream is [`Lost`], never a quiet end.
+    pub(crate) async fn next(&mut self) -> Result<Option<Delivery>, Lost> {
         match self {
             Self::RabbitMq(subscription) => subscription.next().await,
-            Self::Embedded(subscription) => subscription.next().await,
+            Self::Embedded(subscription) => subscription.next().await.map(Some),
         }
     }
 

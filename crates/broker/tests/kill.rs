@@ -49,7 +49,9 @@ async fn open(folder: &Path) -> Result<Broker, OpenError> {
 #[ignore = "the child of the other tests"]
 async fn child_publishes_until_it_is_killed() {
     #[expect(clippy::disallowed_methods, reason = "the arguments of a test binary belong to its harness")]
-    let (folder, first) = (std::env::var(FOLDER).unwrap(), std::env::var(FIRST).unwrap().parse::<u64>().unwrap());
+    let told = (std::env::var(FOLDER), std::env::var(FIRST));
+    let (Ok(folder), Ok(first)) = told else { return };
+    let first: u64 = first.parse().unwrap();
     let broker = open(Path::new(&folder)).await.unwrap();
     let mut publishers = JoinSet::new();
     for publisher in 0..PUBLISHERS {
@@ -184,7 +186,9 @@ async fn what_was_confirmed_survives_kill_9() {
 async fn a_second_process_is_refused_at_once() {
     let folder = tempfile::tempdir().unwrap();
     let mut child = Running::start(folder.path(), 1);
-    assert!(child.lines().next().is_some(), "the child stores something");
+    // Held on to, because a child whose output nobody reads ends.
+    let mut lines = child.lines();
+    assert!(lines.next().is_some(), "the child stores something");
     let refused = open(folder.path()).await.err().unwrap();
     assert!(matches!(refused, OpenError::InUse { .. }), "{refused}");
     assert!(refused.to_string().contains("another process has this store open"));

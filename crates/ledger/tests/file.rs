@@ -103,3 +103,13 @@ async fn a_file_that_is_no_ledger_and_one_from_the_future_are_refused() {
     let error = refused(&path).await;
     assert!(error.contains("has schema 3"), "{error}");
 }
+
+#[tokio::test]
+async fn a_migration_ends_with_the_schema_of_this_build() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger.db");
+    for _ in 0..2 {
+        assert_eq!(Ledger::migrate(common::config(&path, false), Clock::system()).await.unwrap(), 1);
+    }
+    open(&path, false).await.begin(effect("1"), CALL).await.unwrap();
+}

@@ -112,12 +112,16 @@ impl<'a, M: Queued, H: Handle<M>> Session<'a, M, H> {
     }
 
     /// Takes what has come, up to a bound, and starts or queues it.
-    fn take(&mut self, first: Result<Delivery, Lost>) {
+    fn take(&mut self, first: Result<Option<Delivery>, Lost>) {
         let mut next = Some(first);
         let mut left = BURST;
         while let Some(delivery) = next.take() {
             match delivery {
-                Ok(delivery) => self.enter(delivery),
+                Ok(Some(delivery)) => self.enter(delivery),
+                Ok(None) => {
+                    tracing::info!(queue = %self.worker.queue, "replicas came or went; subscribing anew");
+                    return self.drain(End::HandedBack);
+                }
                 Err(lost) => return self.drain(End::Lost(lost)),
             }
             left -= 1;

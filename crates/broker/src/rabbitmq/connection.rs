@@ -1,3 +1,4 @@
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -10,8 +11,11 @@ use runtime::Shutdown;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
+use uuid::Uuid;
 
 use super::link::{self, News, RECONNECT, Watch};
+use super::presence::Presence;
+use super::share::Wish;
 use super::subscription::Subscription;
 use super::topology::{Surveyor, Wrong, code, policies};
 use super::{properties, publisher, told};
@@ -35,6 +39,9 @@ struct Shared {
     consuming: Links,
     /// A message could not be stored though the topology was right when it was looked at.
     doubt: Arc<Notify>,
+    /// This replica, among those that play the same role.
+    replica: String,
+    replicas: Mutex<HashMap<Family, watch::Receiver<BTreeSet<String>>>>,
     supervisors: Mutex<JoinSet<()>>,
 }
 
@@ -76,7 +83,9 @@ impl Connection {
         supervisors.spawn(consume.supervise());
         let supervisors = Mutex::new(supervisors);
         let config = config.clone();
-        let shared = Shared { config, topology, stop, state, publishing, consuming, doubt, supervisors };
+        let (replica, replicas) = (Uuid::new_v4().simple().to_string(), Mutex::default());
+        let shared =
+            Shared { config, topology, stop, state, publishing, consuming, doubt, replica, replicas, supervisors };
         Ok(Self { shared: Arc::new(shared) })
     }
 
@@ -110,6 +119,29 @@ impl Connection {
         let mut links = self.shared.consuming.clone();
         let link = connected(&mut links).await.map_err(|error| Lost(error.to_string()))?;
         Subscription::open(self.clone(), &link, links, queue, prefetch).await
+    }
+
+    /// How much this replica wants to be the active consumer of a queue, and news of when that changes.
+    pub(super) fn wish(&self, queue: &QueueName) -> Wish {
+        let QueueName::Work { family, .. } = queue else { return Wish::none() };
+        let of_family = |queue: &&QueueName| matches!(queue, QueueName::Work { family: other, .. } if other == family);
+        let queues = self.shared.topology.work_queues();
+        let queues = queues.iter().filter(of_family).map(ToString::to_string).collect();
+        Wish::new(self.shared.replica.clone(), queue.to_string(), queues, self.replicas(*family))
+    }
+
+    /// The replicas that play the role of a family; the first question makes this one known to the others.
+    fn replicas(&self, family: Family) -> watch::Receiver<BTreeSet<String>> {
+        let mut known = self.shared.replicas.lock().expect("nobody panics while asking for replicas");
+        let started = known.entry(family).or_insert_with(|| {
+            let id = self.shared.replica.clone();
+            let (replicas, seen) = watch::channel(BTreeSet::from([id.clone()]));
+            let (links, stop) = (self.shared.consuming.clone(), self.shared.stop.clone());
+            let presence = Presence { family, id, links, replicas, stop };
+            self.shared.supervisors.lock().expect("nobody panics while starting").spawn(presence.run());
+            seen
+        });
+        started.clone()
     }
 
     async fn consuming(&self) -> anyhow::Result<Arc<lapin::Connection>> {

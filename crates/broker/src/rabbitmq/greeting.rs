@@ -103,7 +103,8 @@ mod tests {
 
     #[test]
     fn only_from_4_on_minus_one_is_no_limit() {
-        for (text, expected) in [("3.10.8", false), ("3.13.7", false), ("4.0.5", true), ("4.3.6", true), ("10.0", true)] {
+        for (text, expected) in [("3.10.8", false), ("3.13.7", false), ("4.0.5", true), ("4.3.6", true), ("10.0", true)]
+        {
             assert_eq!(read(text).expect("it is a version").has_unlimited(), expected, "{text}");
         }
         assert_eq!(read("unknown"), None);

@@ -32,7 +32,7 @@ pub(super) async fn connect(config: &RabbitMqConfig, name: &str) -> anyhow::Resu
     Ok(Arc::new(connected.map_err(|error| anyhow::anyhow!(told(&error)))?))
 }
 
-fn authorities(config: &RabbitMqConfig) -> anyhow::Result<Option<String>> {
+pub(super) fn authorities(config: &RabbitMqConfig) -> anyhow::Result<Option<String>> {
     let read = |file: &std::path::PathBuf| {
         std::fs::read_to_string(file).with_context(|| format!("broker.tls.ca_file {} cannot be read", file.display()))
     };

@@ -5,9 +5,12 @@
 
 mod acks;
 mod connection;
+mod greeting;
 mod link;
+mod presence;
 mod properties;
 mod publisher;
+mod share;
 mod subscription;
 mod topology;
 

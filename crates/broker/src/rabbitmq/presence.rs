@@ -15,6 +15,7 @@ use runtime::{Backoff, Shutdown};
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
+use super::connection::Links;
 use super::told;
 
 const EXCHANGE: &str = "amq.topic";
@@ -25,9 +26,6 @@ const AGAIN: Backoff = Backoff { base: Duration::from_millis(500), cap: Duration
 
 /// The replicas of a role, this one among them.
 pub(super) type Replicas = watch::Sender<BTreeSet<String>>;
-/// The consuming connection, as it comes and goes.
-pub(super) type Links = watch::Receiver<Option<Arc<lapin::Connection>>>;
-
 /// One replica of one role.
 pub(super) struct Presence {
     pub(super) family: Family,
@@ -41,21 +39,26 @@ impl Presence {
     /// Says that it is there and listens to the others, until the connection is closed for good.
     pub(super) async fn run(mut self) {
         let mut failed = 0;
-        while !self.stop.is_stopping() {
+        let stop = self.stop.clone();
+        while !stop.is_stopping() {
             let ended = tokio::select! {
                 ended = self.over_one_connection() => ended,
-                () = self.stop.stopping() => return,
+                () = stop.stopping() => return,
             };
             failed += 1;
             let error = format!("{ended:#}");
             if failed == 1 {
-                tracing::warn!(family = self.family.word(), error, "replicas do not hear of each other; partitions stay where they are");
+                tracing::warn!(
+                    family = self.family.word(),
+                    error,
+                    "replicas do not hear of each other; partitions stay where they are"
+                );
             } else {
                 tracing::debug!(family = self.family.word(), error, "replicas still do not hear of each other");
             }
             tokio::select! {
                 () = tokio::time::sleep(AGAIN.wait(failed)) => {}
-                () = self.stop.stopping() => return,
+                () = stop.stopping() => return,
             }
         }
     }
@@ -121,7 +124,8 @@ impl Presence {
         let properties = BasicProperties::default().with_content_type("text/plain".into());
         let options = BasicPublishOptions::default();
         let key = self.key();
-        let said = channel.basic_publish(EXCHANGE.into(), key.as_str().into(), options, body.as_bytes(), properties).await;
+        let said =
+            channel.basic_publish(EXCHANGE.into(), key.as_str().into(), options, body.as_bytes(), properties).await;
         said.map(|_unconfirmed| ()).map_err(|error| anyhow::anyhow!(told(&error)))
     }
 }

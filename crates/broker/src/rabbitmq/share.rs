@@ -5,14 +5,61 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use sha2::{Digest, Sha256};
+use tokio::sync::watch;
 
 /// The consumer priority of a queue's own replica. The others follow by their score, so that what a replica leaves behind is
 /// spread as well.
 const OWN: i32 = 100;
 const OTHERS: i32 = 50;
 
+/// How much a replica wants to be the active consumer of one queue.
+pub(super) struct Wish {
+    replica: String,
+    queue: String,
+    queues: Vec<String>,
+    replicas: Option<watch::Receiver<BTreeSet<String>>>,
+}
+
+impl Wish {
+    pub(super) const fn new(
+        replica: String,
+        queue: String,
+        queues: Vec<String>,
+        replicas: watch::Receiver<BTreeSet<String>>,
+    ) -> Self {
+        Self { replica, queue, queues, replicas: Some(replicas) }
+    }
+
+    /// Nobody else is asked.
+    pub(super) const fn none() -> Self {
+        Self { replica: String::new(), queue: String::new(), queues: Vec::new(), replicas: None }
+    }
+
+    /// The consumer priority now.
+    pub(super) fn priority(&mut self) -> i32 {
+        match &mut self.replicas {
+            Some(replicas) => priority(&self.replica, &self.queue, &replicas.borrow_and_update(), &self.queues),
+            None => OWN,
+        }
+    }
+
+    /// Waits until the queue has become this replica's own, or has ceased to be. What only changes the order of the others is
+    /// not worth a new subscription.
+    pub(super) async fn turned(&mut self, from: i32) {
+        loop {
+            let Some(replicas) = &mut self.replicas else { return std::future::pending().await };
+            if replicas.changed().await.is_err() {
+                return std::future::pending().await;
+            }
+            if (self.priority() == OWN) != (from == OWN) {
+                return;
+            }
+        }
+    }
+}
+
 /// The priority with which `replica` subscribes to `queue`.
-pub(super) fn priority(replica: &str, queue: &str, replicas: &BTreeSet<String>, queues: &[String]) -> i32 {
+fn priority(replica: &str, queue: &str, replicas: &BTreeSet<String>, queues: &[String]) -> i32 {
     if assign(replicas, queues).get(queue).is_some_and(|owner| *owner == replica) {
         return OWN;
     }

@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use super::acks::{Frame, Window};
 use super::connection::{Connection, Links};
+use super::share::Wish;
 use super::{properties, told};
 use crate::QueueName;
 use crate::source::{DeadLetter, Delivery, Lost, Tag};
@@ -24,6 +25,8 @@ pub(crate) struct Subscription {
     /// Tells when its connection is not the one there is any more.
     links: Links,
     queue: QueueName,
+    wish: Wish,
+    priority: i32,
     window: Mutex<Window>,
     /// The broker ended it: what it did not give back by itself is no longer ours to settle.
     ended: bool,
@@ -49,24 +52,30 @@ impl Subscription {
         let tag = format!("causeway-{}", Uuid::new_v4().simple());
         let name = queue.to_string();
         let options = BasicConsumeOptions::default();
-        let consumer = channel.basic_consume(name.as_str().into(), tag.as_str().into(), options, FieldTable::default());
+        let mut wish = connection.wish(queue);
+        let priority = wish.priority();
+        let mut arguments = FieldTable::default();
+        arguments.insert("x-priority".into(), AMQPValue::LongInt(priority));
+        let consumer = channel.basic_consume(name.as_str().into(), tag.as_str().into(), options, arguments);
         let consumer = consumer.await.map_err(lost)?;
         let window = Mutex::new(Window::default());
-        Ok(Self { connection, channel, consumer, links, queue: queue.clone(), window, ended: false })
+        Ok(Self { connection, channel, consumer, links, queue: queue.clone(), wish, priority, window, ended: false })
     }
 
-    pub(crate) async fn next(&mut self) -> Result<Delivery, Lost> {
+    /// The next message, or `None` when the partition is another replica's from now on, or has become this one's.
+    pub(crate) async fn next(&mut self) -> Result<Option<Delivery>, Lost> {
         let lost = tokio::select! {
             received = self.consumer.next() => match received {
                 Some(Ok(received)) => {
                     let tag = Tag(received.delivery_tag);
-                    return Ok(Delivery { tag, content: properties::content(received) });
+                    return Ok(Some(Delivery { tag, content: properties::content(received) }));
                 }
                 Some(Err(error)) => told(&error),
                 // A clean end is what lapin makes of a cancelled consumer, and the channel still says that it is connected.
                 None => "the broker ended the consumer (a time-out, or the queue was deleted)".to_owned(),
             },
             // A connection that dies does not always end its consumers' streams, and who does not know goes on working.
+            () = self.wish.turned(self.priority) => return Ok(None),
             _changed_or_closed = self.links.changed() => "its connection was lost".to_owned(),
         };
         self.ended = true;

@@ -4,7 +4,7 @@ use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptio
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Channel, ErrorKind, ExchangeKind};
 
-use super::told;
+use super::{greeting, told};
 use crate::topology::EXCHANGE;
 use crate::{QueueName, RabbitMqConfig, Topology};
 
@@ -12,13 +12,11 @@ use crate::{QueueName, RabbitMqConfig, Topology};
 const NOT_FOUND: u16 = 404;
 const PRECONDITION_FAILED: u16 = 406;
 
+/// How often a message may come back. A poisoned one is caught elsewhere, so it may come back as often as it must, also out of
+/// the dead letters, where every look hands it back.
 const LIMIT: &str = "x-delivery-limit";
-/// The limit of a work queue: a message may come back as often as it must, for a poisoned one is caught elsewhere.
-///
-/// 4.0 and later have -1 for that. Earlier versions take -1 as well, but for them it means that a message is dropped when it
-/// comes back for the first time; and AMQP does not tell a client of which version the broker is. This number means the same
-/// to all of them, and goes on meaning it when a broker is upgraded to a version with a limit by default.
-const UNLIMITED: i32 = i32::MAX;
+/// From 4.0 on; see [`Version::has_unlimited`].
+const UNLIMITED: i32 = -1;
 /// What to do about another limit.
 const REMEDY: &str = "From RabbitMQ 4.0 on, set a policy with delivery-limit=-1 where that is not its limit already. Before 4.0 a \
                       limit of -1 drops what is handed back: delete such a queue when it is empty";
@@ -37,15 +35,22 @@ pub(super) struct Surveyor<'a> {
     config: &'a RabbitMqConfig,
     channel: Option<Channel>,
     lines: Vec<String>,
+    /// Whether this version has to be told that there is no delivery limit.
+    unlimited: bool,
 }
 
 impl<'a> Surveyor<'a> {
     pub(super) fn new(connection: &'a lapin::Connection, config: &'a RabbitMqConfig) -> Self {
-        Self { connection, config, channel: None, lines: Vec::new() }
+        Self { connection, config, channel: None, lines: Vec::new(), unlimited: false }
     }
 
     /// Declares what is missing, or only verifies where the topology is owned elsewhere; tells what it did, line by line.
     pub(super) async fn walk(mut self, topology: &Topology) -> Result<Vec<String>, Wrong> {
+        if self.config.declare {
+            let version = greeting::version(self.config).await;
+            let version = version.map_err(|error| Wrong::Connection(format!("its version is not known: {error:#}")))?;
+            self.unlimited = version.has_unlimited();
+        }
         self.exchange().await?;
         self.check_partitions(topology).await?;
         // The highest partition first: a queue of partition 0 then says that all of them were made.
@@ -145,7 +150,7 @@ impl<'a> Surveyor<'a> {
             self.lines.push(format!("queue {queue}: there"));
             return Ok(());
         }
-        let wanted = arguments(queue, self.config.replicas);
+        let wanted = arguments(queue, self.config.replicas, self.unlimited);
         let mut arguments = wanted.clone();
         let mut differences = Vec::new();
         // A refusal names one argument and what the queue has there; declared with that, it names the next one.
@@ -213,11 +218,13 @@ fn missing_or_lost(queue: &QueueName, error: &lapin::Error) -> Wrong {
 }
 
 /// Exactly these, and nothing a policy can set: arguments are frozen with the queue (design 3.4).
-fn arguments(queue: &QueueName, replicas: Option<u16>) -> FieldTable {
+fn arguments(queue: &QueueName, replicas: Option<u16>, unlimited: bool) -> FieldTable {
     let mut arguments = FieldTable::default();
     arguments.insert("x-queue-type".into(), AMQPValue::LongString("quorum".into()));
     if matches!(queue, QueueName::Work { .. }) {
         arguments.insert("x-single-active-consumer".into(), AMQPValue::Boolean(true));
+    }
+    if unlimited {
         arguments.insert(LIMIT.into(), AMQPValue::LongInt(UNLIMITED));
     }
     if let Some(replicas) = replicas {

@@ -43,7 +43,7 @@ impl Dial {
     /// How long all its hosts may take, and the first questions to one of them.
     pub(super) fn patience(&self) -> Duration {
         let hosts = u32::try_from(self.config.get_hosts().len()).unwrap_or(1);
-        CONNECT_WITHIN * hosts + Duration::from_millis(500)
+        CONNECT_WITHIN * hosts + Duration::from_millis(400)
     }
 
     /// A connection, and the task that drives it; it ends with the task.

@@ -13,15 +13,15 @@ use super::statements::Statements;
 /// hold the others up. Everything here is looked up by a key: a plan that reads a table from end to end, made while that table
 /// was small, would be kept while it grows.
 const SETTINGS: &str = "
-    SET statement_timeout = '1500ms'; SET lock_timeout = '800ms'; SET idle_in_transaction_session_timeout = '5s';
-    SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off;
+    SET statement_timeout = '1400ms'; SET lock_timeout = '700ms'; SET idle_in_transaction_session_timeout = '5s';
+    SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; SET enable_bitmapscan = off;
     SET plan_cache_mode = force_generic_plan; SET jit = off; SET client_min_messages = error";
 /// An answer is given only after an fsync, as with SQLite; whoever demands more of the commit gets more.
 const DURABLE: &str =
     "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'";
 
 /// How long one round trip may take, before the connection is given up.
-const TRIP: Duration = Duration::from_millis(1_500);
+const TRIP: Duration = Duration::from_millis(1_400);
 
 /// A round trip that has an end.
 pub(super) async fn in_time<T>(trip: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {

@@ -50,8 +50,9 @@ const TIMELINE: &str = "WITH ids AS MATERIALIZED (
     SELECT at, id, family, channel, foreign_id, trace, what, detail FROM lines ORDER BY seq DESC LIMIT $4";
 const RECENT: &str = "SELECT at, id, family, channel, foreign_id, trace, what, detail FROM causeway.timeline
     ORDER BY seq DESC LIMIT $1";
-const CLAIMED: &str = "SELECT outcome FROM causeway.effects
-    WHERE consumer = $3 AND family = $1 AND channel = $2 AND touched_at >= $4 AND outcome LIKE $5
+/// One conversation first: of its rows there are few, of those of a family there are many.
+const CLAIMED: &str = "WITH theirs AS MATERIALIZED (SELECT * FROM causeway.effects WHERE consumer = $3)
+    SELECT outcome FROM theirs WHERE family = $1 AND channel = $2 AND touched_at >= $4 AND outcome LIKE $5
     ORDER BY touched_at DESC LIMIT $6";
 
 /// Everything that is said to the database more than once, prepared.

@@ -16,7 +16,7 @@ use crate::{LedgerError, PostgresConfig, TimeSource};
 /// Jobs that wait for the writer; when it is behind, callers wait too.
 const WAITING: usize = 1024;
 /// How long a caller waits. Roles hold what they have when the ledger does not answer, and shall know it soon.
-const ANSWER_WITHIN: Duration = Duration::from_millis(1_800);
+const ANSWER_WITHIN: Duration = Duration::from_millis(1_600);
 /// How long the first look at the database may take, another process' migration included.
 const OPEN_WITHIN: Duration = Duration::from_secs(45);
 
