@@ -9,6 +9,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 use uuid::Uuid;
 
+use crate::given;
 use crate::server::{Group, free_port, wait_for};
 
 /// Which RabbitMQ.
@@ -231,11 +232,15 @@ struct SharedNode {
     next: AtomicUsize,
 }
 
-/// An empty virtual host on a node that all tests of this process share, for tests that leave the node alone.
+/// An empty virtual host on a node that all tests of this process share, for tests that leave the node alone. Where one is
+/// given, it stands for both versions.
 ///
 /// # Panics
 /// When the node does not start, or more hosts are asked for than it has.
 pub fn shared_vhost(version: Version) -> String {
+    if let Some(url) = given::vhost() {
+        return url;
+    }
     static NODES: [OnceLock<SharedNode>; 2] = [OnceLock::new(), OnceLock::new()];
     let shared = NODES[version as usize].get_or_init(|| {
         let node = RabbitNode::start(version);

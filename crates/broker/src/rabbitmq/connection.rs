@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::link::{self, News, RECONNECT, Watch};
-use super::presence::Presence;
+use super::presence::{self, Presence};
 use super::share::Wish;
 use super::subscription::Subscription;
 use super::topology::{Surveyor, Wrong, code, policies};
@@ -50,6 +50,8 @@ pub(super) type Links = watch::Receiver<Option<Arc<lapin::Connection>>>;
 
 /// A topology that is wrong is looked at again this often, for somebody may have mended it.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
+/// How long the other replicas are tried to be told.
+const LEAVE: Duration = Duration::from_secs(1);
 /// How long a subscription waits for a connection before it says that there is none.
 const CONNECTED: Duration = Duration::from_secs(10);
 
@@ -203,9 +205,33 @@ impl Connection {
     }
 
     pub(crate) async fn close(self) {
+        self.take_leave().await;
         self.shared.stop.force();
         let supervisors = std::mem::take(&mut *self.shared.supervisors.lock().expect("nobody panics while closing"));
         supervisors.join_all().await;
+    }
+}
+
+impl Connection {
+    /// Tells the other replicas at once, so that they need not miss this one before they share what it held. Who cannot be told
+    /// finds out within seconds.
+    async fn take_leave(&self) {
+        let families: Vec<Family> = {
+            let known = self.shared.replicas.lock().expect("nobody panics while asking for replicas");
+            known.keys().copied().collect()
+        };
+        let link = self.shared.consuming.borrow().clone().filter(|link| link.status().connected());
+        let (false, Some(link)) = (families.is_empty(), link) else { return };
+        let leaving = async {
+            let channel = link.create_channel().await?;
+            for family in families {
+                presence::say(&channel, family, "bye", &self.shared.replica).await?;
+            }
+            channel.close(200, "leaving".into()).await
+        };
+        if let Ok(Err(error)) = tokio::time::timeout(LEAVE, leaving).await {
+            tracing::debug!(error = told(&error), "the other replicas could not be told");
+        }
     }
 }
 

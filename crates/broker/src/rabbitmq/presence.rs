@@ -85,7 +85,11 @@ impl Presence {
                 word = words.next() => {
                     let Some(Ok(word)) = word else { return Ok(()) };
                     if let Some((word, id)) = read(&word.data) {
-                        seen.insert(id.to_owned(), Instant::now());
+                        if word == "bye" {
+                            seen.remove(id);
+                        } else {
+                            seen.insert(id.to_owned(), Instant::now());
+                        }
                         // A newcomer is told at once who else is there.
                         if word == "hello" && id != self.id {
                             self.say(&channel, "here").await?;
@@ -105,14 +109,10 @@ impl Presence {
         }
     }
 
-    fn key(&self) -> String {
-        format!("causeway.presence.{}", self.family.word())
-    }
-
     async fn listen(&self, channel: &Channel) -> lapin::Result<Consumer> {
         let options = QueueDeclareOptions { exclusive: true, auto_delete: true, ..QueueDeclareOptions::default() };
         let queue = channel.queue_declare("".into(), options, FieldTable::default()).await?;
-        let (name, key) = (queue.name().clone(), self.key());
+        let (name, key) = (queue.name().clone(), key(self.family));
         let bind = QueueBindOptions::default();
         channel.queue_bind(name.clone(), EXCHANGE.into(), key.as_str().into(), bind, FieldTable::default()).await?;
         let options = BasicConsumeOptions { no_ack: true, ..BasicConsumeOptions::default() };
@@ -120,18 +120,25 @@ impl Presence {
     }
 
     async fn say(&self, channel: &Channel, word: &str) -> anyhow::Result<()> {
-        let body = format!("{word} {}", self.id);
-        let properties = BasicProperties::default().with_content_type("text/plain".into());
-        let options = BasicPublishOptions::default();
-        let key = self.key();
-        let said =
-            channel.basic_publish(EXCHANGE.into(), key.as_str().into(), options, body.as_bytes(), properties).await;
-        said.map(|_unconfirmed| ()).map_err(|error| anyhow::anyhow!(told(&error)))
+        say(channel, self.family, word, &self.id).await.map_err(|error| anyhow::anyhow!(told(&error)))
     }
+}
+
+/// Says a word to all replicas of a role.
+pub(super) async fn say(channel: &Channel, family: Family, word: &str, id: &str) -> lapin::Result<()> {
+    let (key, body) = (key(family), format!("{word} {id}"));
+    let properties = BasicProperties::default().with_content_type("text/plain".into());
+    let options = BasicPublishOptions::default();
+    let said = channel.basic_publish(EXCHANGE.into(), key.as_str().into(), options, body.as_bytes(), properties).await;
+    said.map(|_unconfirmed| ())
+}
+
+fn key(family: Family) -> String {
+    format!("causeway.presence.{}", family.word())
 }
 
 /// The word and who said it; others may use the exchange too.
 fn read(body: &[u8]) -> Option<(&str, &str)> {
     let (word, id) = std::str::from_utf8(body).ok()?.split_once(' ')?;
-    (["hello", "here"].contains(&word) && !id.is_empty() && id.len() <= 64).then_some((word, id))
+    (["hello", "here", "bye"].contains(&word) && !id.is_empty() && id.len() <= 64).then_some((word, id))
 }

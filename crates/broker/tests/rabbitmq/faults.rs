@@ -7,7 +7,7 @@ use broker::contract::house::{House, consume, message, topology};
 use broker::{Config, Done, PublishError, State};
 use futures_util::FutureExt;
 use model::Queued;
-use test_support::{RabbitNode, Version, shared_vhost};
+use test_support::{RabbitNode, Version, own_nodes, shared_vhost};
 use tokio::sync::{Mutex, MutexGuard, watch};
 
 use super::admin::{Admin, DEADLINE};
@@ -48,6 +48,9 @@ async fn publish(house: &House, conversation: u32, number: u32) -> Result<(), Pu
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_deleted_queue_refuses_and_is_declared_again() {
+    if !own_nodes() {
+        return;
+    }
     let url = shared_vhost(Version::V43);
     let house = House::open(&at(&url)).await;
     let admin = Admin::connect(&url).await;
@@ -76,6 +79,9 @@ async fn a_deleted_queue_refuses_and_is_declared_again() {
 /// Where somebody else declares, a deleted queue costs its own messages alone, until it is declared again.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_deleted_queue_of_somebody_else_is_left_to_them() {
+    if !own_nodes() {
+        return;
+    }
     let url = shared_vhost(Version::V43);
     House::open(&at(&url)).await.empty().await;
     let Config::RabbitMq(mut config) = at(&url) else { panic!("a RabbitMQ") };
@@ -108,6 +114,9 @@ async fn a_deleted_queue_of_somebody_else_is_left_to_them() {
 /// RabbitMQ ends a consumer that holds a message for too long, and says so in a way that looks like a clean end.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_consumer_that_was_ended_subscribes_again() {
+    if !own_nodes() {
+        return;
+    }
     let mut node = own_node().await;
     if !node.is_running() {
         node.restart();
@@ -138,6 +147,9 @@ async fn a_consumer_that_was_ended_subscribes_again() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_blocked_broker_fails_publishers_fast_and_recovers() {
+    if !own_nodes() {
+        return;
+    }
     let mut node = own_node().await;
     if !node.is_running() {
         node.restart();
@@ -167,6 +179,9 @@ async fn a_blocked_broker_fails_publishers_fast_and_recovers() {
 /// What was confirmed is there after a power cut, what was settled is not, and nobody has to start anything again.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_killed_node_comes_back_with_everything() {
+    if !own_nodes() {
+        return;
+    }
     let mut node = own_node().await;
     if !node.is_running() {
         node.restart();

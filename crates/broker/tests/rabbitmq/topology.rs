@@ -7,7 +7,7 @@ use broker::{Broker, Config, Done, PublishError, State, Topology};
 use futures_util::FutureExt;
 use lapin::types::{AMQPValue, FieldTable};
 use runtime::Clock;
-use test_support::{Version, shared_vhost};
+use test_support::{Version, own_nodes, shared_vhost};
 
 use super::admin::{Admin, DEADLINE, quorum};
 use super::at;
@@ -53,6 +53,9 @@ async fn refused(version: Version, queue: &str, arguments: FieldTable, differenc
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_classic_queue_is_refused() {
+    if !own_nodes() {
+        return;
+    }
     // The older version tells of what was declared, the newer one of what it was made to be.
     for (version, kind) in [(Version::V43, "classic"), (Version::V310, "not set")] {
         let differences =
@@ -65,6 +68,9 @@ async fn a_classic_queue_is_refused() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_queue_for_many_consumers_is_refused() {
+    if !own_nodes() {
+        return;
+    }
     let mut arguments = quorum(false);
     arguments.insert("x-delivery-limit".into(), AMQPValue::LongInt(20));
     let alone = "x-single-active-consumer is not set and must be true";
@@ -76,6 +82,9 @@ async fn a_queue_for_many_consumers_is_refused() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn another_number_of_partitions_is_refused() {
+    if !own_nodes() {
+        return;
+    }
     let url = shared_vhost(Version::V43);
     let of = |partitions| Topology { partitions, ..topology() };
     let broker = open(at(&url), of(3)).await;
@@ -105,6 +114,9 @@ async fn another_number_of_partitions_is_refused() {
 /// A limit is the one thing in which a queue may differ, for a policy can mend it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_queue_with_another_limit_is_used() {
+    if !own_nodes() {
+        return;
+    }
     let versions = [
         (Version::V43, [("main.0", None, "not set and must be -1"), ("main.1", Some(7), "7 and must be -1")]),
         (Version::V310, [("main.0", Some(-1), "-1 and must be not set"), ("main.1", Some(7), "7 and must be not set")]),
@@ -138,6 +150,9 @@ async fn a_queue_with_another_limit_is_used() {
 /// Where somebody else owns the topology nothing is declared, and what is missing is named until it is there.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_missing_is_named_and_not_declared() {
+    if !own_nodes() {
+        return;
+    }
     let url = shared_vhost(Version::V43);
     let Config::RabbitMq(mut config) = at(&url) else { panic!("a RabbitMQ") };
     config.declare = false;
@@ -170,6 +185,9 @@ async fn what_is_missing_is_named_and_not_declared() {
 /// A broker that is not there costs nothing but an answer.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nobody_at_the_other_end() {
+    if !own_nodes() {
+        return;
+    }
     let port = test_support::free_port();
     let broker = open(at(&format!("amqp://guest:guest@127.0.0.1:{port}/%2f")), topology()).await;
     assert!(matches!(&*broker.state().borrow(), State::Connecting(_)));

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use ledger::contract::effect;
@@ -10,6 +10,9 @@ use ledger::{AttemptId, Begin, Ledger, LedgerError, Outcome};
 use model::Family;
 use runtime::Clock;
 use test_support::{PostgresServer, postgres_sql, shared_postgres};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::{CALL, config, open};
@@ -185,4 +188,75 @@ async fn whoever_gives_up_waiting_leaves_no_attempt_behind() {
     client.batch_execute("ROLLBACK").await.unwrap();
     let begun = insist(&Seen::default(), || ledger.begin(inbound.clone(), CALL)).await;
     assert!(matches!(begun, Begin::First(_)), "nobody has the attempt before: {begun:?}");
+}
+
+/// A wire to a server that can lose the replies, and be cut.
+struct Wire {
+    port: u16,
+    deaf: Arc<AtomicBool>,
+    cut: watch::Sender<u32>,
+    _tasks: JoinSet<()>,
+}
+
+impl Wire {
+    async fn to(server: u16) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let port = listener.local_addr().expect("it has one").port();
+        let (deaf, (cut, is_cut)) = (Arc::new(AtomicBool::new(false)), watch::channel(0));
+        let (mut tasks, deafness) = (JoinSet::new(), Arc::clone(&deaf));
+        tasks.spawn(async move {
+            let mut connections = JoinSet::new();
+            while let Ok((near, _)) = listener.accept().await {
+                let far = TcpStream::connect(("127.0.0.1", server)).await.expect("it listens");
+                connections.spawn(carry(near, far, Arc::clone(&deafness), is_cut.clone()));
+            }
+        });
+        Self { port, deaf, cut, _tasks: tasks }
+    }
+}
+
+async fn carry(near: TcpStream, far: TcpStream, deaf: Arc<AtomicBool>, mut cut: watch::Receiver<u32>) {
+    cut.mark_unchanged();
+    let ((mut from_near, mut to_near), (mut from_far, mut to_far)) = (near.into_split(), far.into_split());
+    let replies = async {
+        let mut buffer = vec![0; 65_536];
+        while let Ok(length @ 1..) = from_far.read(&mut buffer).await {
+            if !deaf.load(Ordering::SeqCst) && to_near.write_all(&buffer[..length]).await.is_err() {
+                break;
+            }
+        }
+    };
+    tokio::select! {
+        _ended = tokio::io::copy(&mut from_near, &mut to_far) => {}
+        () = replies => {}
+        _cut = cut.changed() => {}
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_attempt_whose_commit_was_never_heard_of_is_nobodys() {
+    let server = PostgresServer::start();
+    let url = server.make_database();
+    let wire = Wire::to(server.port()).await;
+    let far = url.replace(&format!(":{}/", server.port()), &format!(":{}/", wire.port));
+    let ledger = open(&far).await;
+    let (client, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls).await.unwrap();
+    let mut driver = JoinSet::new();
+    driver.spawn(connection);
+    client.batch_execute("BEGIN; LOCK TABLE causeway.timeline IN SHARE MODE").await.unwrap();
+    let (mut callers, asking) = (JoinSet::new(), ledger.clone());
+    callers.spawn(async move { asking.begin(effect("1"), CALL).await });
+    let waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'causeway.timeline'::regclass";
+    until("a wait", || postgres_sql(&url, waiting) == "1").await;
+    wire.deaf.store(true, Ordering::SeqCst);
+    client.batch_execute("ROLLBACK").await.unwrap();
+    until("a commit", || postgres_sql(&url, "SELECT count(*) FROM causeway.effects WHERE begun = 1") == "1").await;
+    wire.cut.send_modify(|cuts| *cuts += 1);
+    let told = callers.join_next().await.expect("there is one").unwrap();
+    assert!(matches!(told, Err(LedgerError::Unavailable(_))), "{told:?}");
+    wire.deaf.store(false, Ordering::SeqCst);
+    let begun = insist(&Seen::default(), || ledger.begin(effect("1"), CALL)).await;
+    assert!(matches!(begun, Begin::First(_)), "its caller was told that there is none: {begun:?}");
+    let other = open(&url).await.begin(effect("1"), CALL).await.unwrap();
+    assert!(matches!(other, Begin::Interrupted { begun: 1, .. }), "{other:?}");
 }

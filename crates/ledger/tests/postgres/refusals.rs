@@ -1,7 +1,7 @@
 //! Databases that are no ledger for this build, and what is told of them: never a user, a password, a host or a name.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ledger::contract::effect;
 use ledger::{Begin, Config, Ledger, LedgerError, PostgresConfig, TimeSource};
@@ -10,6 +10,8 @@ use test_support::{GUARDED_USER, PostgresServer, free_port, postgres_sql, shared
 use tokio::task::JoinSet;
 
 use super::{CALL, config, open};
+
+const PATIENCE: Duration = Duration::from_secs(20);
 
 async fn refused(config: Config) -> String {
     match Ledger::open(config, Clock::system()).await {
@@ -46,8 +48,9 @@ async fn one_migrates_and_the_others_wait() {
     }
     let waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted
         AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
-    let mut again = tokio::time::interval(Duration::from_millis(20));
+    let (asked, mut again) = (Instant::now(), tokio::time::interval(Duration::from_millis(20)));
     while client.query_one(waiting, &[]).await.unwrap().get::<_, i64>(0) < 4 {
+        assert!(asked.elapsed() < PATIENCE, "they do not wait for the lock");
         again.tick().await;
     }
     assert!(opening.try_join_next().is_none(), "they wait");
@@ -72,8 +75,9 @@ async fn a_user_without_a_connection_left_holds_and_goes_on() {
     let told = second.begin(effect("2"), CALL).await.expect_err("one connection is all").to_string();
     assert!(told.contains("no connection left (53300)"), "{told}");
     first.close().await;
-    let mut again = tokio::time::interval(Duration::from_millis(20));
+    let (asked, mut again) = (Instant::now(), tokio::time::interval(Duration::from_millis(20)));
     let begun = loop {
+        assert!(asked.elapsed() < PATIENCE, "the connection that is free is not taken");
         match second.begin(effect("1"), CALL).await {
             Ok(begun) => break begun,
             Err(LedgerError::Unavailable(why)) => assert!(why.contains("no connection left"), "{why}"),
