@@ -6,7 +6,6 @@
 mod classify;
 mod client;
 mod directory;
-mod lenient;
 mod reader;
 mod signature;
 mod webhook;

@@ -1,9 +1,9 @@
 //! The reader of agents' replies: tolerant of every shape of section 11.
 
 use model::{ChannelId, Private, ReasonCode, Unsendable};
+use runtime::lenient_json;
 use serde_json::{Map, Value};
 
-use crate::lenient::readable;
 use crate::{Verified, reader};
 
 /// A webhook, read.
@@ -87,8 +87,7 @@ pub fn peek_channel(body: &[u8]) -> Result<ChannelId, WebhookError> {
 }
 
 fn parse(body: &[u8]) -> Result<Value, WebhookError> {
-    serde_json::from_slice(&readable(body))
-        .map_err(|error| WebhookError::NotJson { line: error.line(), column: error.column() })
+    lenient_json(body).map_err(|error| WebhookError::NotJson { line: error.line(), column: error.column() })
 }
 
 fn read_message(index: usize, message: &Value) -> Result<WebhookMessage, WebhookError> {

@@ -9,7 +9,6 @@ use runtime::{Answer, CallError};
 use serde_json::Value;
 
 use super::fields::{Fields, scalar};
-use super::lenient;
 use crate::{SendError, Sent};
 
 /// How long an edge that blocks us is left alone (section 9).
@@ -29,7 +28,7 @@ pub(super) fn sent(
         }
         CallError::NoAnswer(_) => SendError::Unknown { cause: format!("provider {account}: {error}") },
     })?;
-    let body = lenient::parse(&answer.body).unwrap_or_default();
+    let body = runtime::lenient_json(&answer.body).unwrap_or_default();
     if answer.status.is_success() {
         return accepted(account, &body, session);
     }
@@ -44,7 +43,7 @@ pub(super) fn rows(
 ) -> Result<Vec<Value>, SendError> {
     let later = |cause| SendError::Later { after: None, throttled: false, cause };
     let answer = answered.map_err(|error| later(format!("provider {account}: {error}")))?;
-    let body = lenient::parse(&answer.body).unwrap_or_default();
+    let body = runtime::lenient_json(&answer.body).unwrap_or_default();
     match (answer.status.as_u16(), body) {
         (404, _) => Ok(Vec::new()),
         (200..=299, Value::Array(rows)) => Ok(rows),

@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 
 use super::account::Config;
 use super::fields::{Fields, coerced, digits, same_number};
-use super::{history, lenient, time};
+use super::{history, time};
 use crate::{ConsumerText, ReadEvents, Unreadable};
 
 /// What an event tells of one message, whatever its names.
@@ -28,7 +28,8 @@ struct Told<'a> {
 const PICTURE: &str = "[The consumer sent a picture or file, which this version of the bridge cannot fetch.]";
 
 pub(super) fn read(body: &[u8], account: &Config) -> Result<ReadEvents, Unreadable> {
-    let root = lenient::parse(body).map_err(|error| Unreadable { line: error.line(), column: error.column() })?;
+    let root =
+        runtime::lenient_json(body).map_err(|error| Unreadable { line: error.line(), column: error.column() })?;
     let mut events = ReadEvents::default();
     let objects: &[Value] = match &root {
         Value::Array(objects) => objects,

@@ -5,7 +5,6 @@ mod answer;
 mod event;
 mod fields;
 mod history;
-mod lenient;
 mod session;
 mod time;
 

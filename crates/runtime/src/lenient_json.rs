@@ -1,12 +1,13 @@
-//! Reads JSON that a strict parser refuses for the sake of one character.
-
 use std::borrow::Cow;
 
 use serde_json::Value;
 
-/// Without a byte order mark, with U+FFFD for bytes that are no UTF-8 and for escaped halves of surrogate pairs: a text cut
+/// Reads JSON that a strict parser refuses for the sake of one character: without a byte order mark, with U+FFFD for bytes that are no UTF-8 and for escaped halves of surrogate pairs: a text cut
 /// in the middle of an emoji is still somebody's text, and must hide neither its event nor the other rows of its session.
-pub(super) fn parse(body: &[u8]) -> serde_json::Result<Value> {
+///
+/// # Errors
+/// It is no JSON for another reason; line and column are those of the body.
+pub fn lenient_json(body: &[u8]) -> serde_json::Result<Value> {
     let text = String::from_utf8_lossy(body);
     let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
     serde_json::from_str(&mended(text))
@@ -63,11 +64,11 @@ mod tests {
             (r#""\\ud83d""#, r"\ud83d"),
             ("\u{feff}\"x\"", "x"),
         ] {
-            assert_eq!(parse(text.as_bytes()).unwrap(), expected, "{text}");
+            assert_eq!(lenient_json(text.as_bytes()).unwrap(), expected, "{text}");
         }
-        assert_eq!(parse(b"\"\xff\"").unwrap(), "\u{fffd}");
+        assert_eq!(lenient_json(b"\"\xff\"").unwrap(), "\u{fffd}");
         for text in [r#""\ud83"#, r#""\ud8é0""#, r#""\ud83d\"#, r"\"] {
-            assert!(parse(text.as_bytes()).is_err(), "{text}");
+            assert!(lenient_json(text.as_bytes()).is_err(), "{text}");
         }
     }
 
@@ -75,12 +76,12 @@ mod tests {
         #[test]
         fn a_body_that_is_json_is_read_as_it_is(text in any::<String>()) {
             let body = serde_json::to_string(&text).unwrap();
-            prop_assert_eq!(parse(body.as_bytes()).unwrap(), text);
+            prop_assert_eq!(lenient_json(body.as_bytes()).unwrap(), text);
         }
 
         #[test]
         fn no_escapes_make_it_panic(text in r#"["\\udDe08é]{0,40}"#) {
-            let _read = parse(text.as_bytes());
+            let _read = lenient_json(text.as_bytes());
         }
     }
 }
