@@ -1,6 +1,6 @@
 # Every command of this project, one line each; cargo and scripts/ do the work.
 .DEFAULT_GOAL := help
-.PHONY: help run test test-full bench check fmt lint
+.PHONY: help run test test-full torture bench check fmt lint
 
 TESTS := --workspace --no-fail-fast
 # Most tests wait for something most of the time.
@@ -26,6 +26,14 @@ test-full: ## the same with the long tests, and more cases of every property
 	@echo "Building the program and the tests. A first build takes some minutes."
 	cargo build --workspace --bins --tests --examples
 	PROPTEST_CASES=2048 cargo test $(TESTS) -- --include-ignored
+
+torture: ## ten minutes of load while everything fails (SEED=… repeats a run; LENGTH=600 seconds, CONVERSATIONS=200, RABBITMQ=3.10)
+	@scripts/install-test-deps
+	@echo "Building the program and the tests. A first build takes some minutes."
+	cargo build --workspace --bins --tests
+	CAUSEWAY_TORTURE_SEED=$(SEED) CAUSEWAY_TORTURE_SECONDS=$(LENGTH) CAUSEWAY_TORTURE_CONVERSATIONS=$(CONVERSATIONS) \
+		$(if $(filter 3.10,$(RABBITMQ)),CAUSEWAY_TORTURE_OLD=1) \
+		cargo test -p tests --test it torture::ten_minutes -- --ignored --nocapture
 
 bench: ## measure the embedded broker and the ledger on SQLite and on PostgreSQL
 	@echo "Building optimised. A first build takes some minutes."

@@ -12,6 +12,7 @@ mod outage;
 mod private;
 mod process;
 mod settings;
+mod torture;
 mod town;
 mod webdriver;
 mod world;

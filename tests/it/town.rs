@@ -14,8 +14,8 @@ use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 use crate::http::Http;
 use crate::neighbours::{Neighbours, SOON};
-use crate::settings::{Queues, Settings};
-use crate::webdriver::programs;
+use crate::settings::{EVENT_SECRET, Queues, Settings};
+use crate::webdriver::{artefacts, programs};
 
 /// The neighbours, and the configuration of the bridge between them.
 pub(crate) struct Town {
@@ -23,6 +23,8 @@ pub(crate) struct Town {
     pub(crate) settings: Settings,
     pub(crate) folder: TempDir,
     pub(crate) http: Http,
+    /// Where `ingress` listens when it is a process of its own: two HTTP roles in two processes are two listeners.
+    ingress: SocketAddr,
 }
 
 /// One process of the bridge.
@@ -55,7 +57,30 @@ impl Town {
         let public = address();
         neighbours.point_at(public);
         let settings = Settings { http: public.to_string(), ..settings };
-        Self { neighbours, settings, folder: TempDir::new().expect("a folder"), http: Http::new() }
+        let folder = TempDir::new().expect("a folder");
+        Self { neighbours, settings, folder, http: Http::new(), ingress: address() }
+    }
+
+    /// Where a provider posts the events of its own process.
+    pub(crate) fn event_url(&self) -> String {
+        format!("http://{}/netsapiens/crexendo/{EVENT_SECRET}", self.ingress)
+    }
+
+    /// The time, as providers write it.
+    pub(crate) fn now(&self) -> String {
+        runtime::Clock::system().now().to_string()
+    }
+
+    /// Copies the logs of every process to where the artefacts of a run are kept.
+    pub(crate) fn keep_logs(&self) -> PathBuf {
+        let kept = artefacts().join(format!("logs-{}", std::process::id()));
+        fs::create_dir_all(&kept).expect("the target folder takes files");
+        for entry in fs::read_dir(self.folder.path()).expect("the folder is there").flatten() {
+            if entry.path().extension().is_some_and(|extension| extension == "log") {
+                fs::copy(entry.path(), kept.join(entry.file_name())).expect("a log can be copied");
+            }
+        }
+        kept
     }
 
     /// A file with this text, for `--config`.
@@ -90,13 +115,24 @@ impl Town {
         self.start_as(role, &["--role", role]).await
     }
 
+    /// Starts a process of one role and does not wait: what it needs may be down.
+    pub(crate) fn launch_role(&self, role: &str) -> Bridge {
+        self.launch(role, &["--role", role])
+    }
+
     async fn start_as(&self, name: &str, arguments: &[&str]) -> Bridge {
+        let mut bridge = self.launch(name, arguments);
+        if !bridge.becomes_ready().await {
+            panic!("{name} is not ready:\n{}", fs::read_to_string(self.log(name)).unwrap_or_default());
+        }
+        bridge
+    }
+
+    fn launch(&self, name: &str, arguments: &[&str]) -> Bridge {
         let admin = address();
-        // Two HTTP roles in two processes are two listeners; only the one Genesys calls has the known address.
-        let http = if name == "ingress" { address() } else { self.settings.http.parse().expect("an address") };
+        let http = if name == "ingress" { self.ingress } else { self.settings.http.parse().expect("an address") };
         if name == "ingress" {
-            let event = format!("http://{http}/netsapiens/crexendo/{}", crate::settings::EVENT_SECRET);
-            self.netsapiens.set_event_url(event);
+            self.netsapiens.set_event_url(self.event_url());
         }
         let settings = Settings { admin: admin.to_string(), http: http.to_string(), ..self.settings.clone() };
         let config = self.configuration(name, &settings);
@@ -104,11 +140,7 @@ impl Town {
         let mut command = causeway();
         command.arg("run").arg("--config").arg(&config).args(arguments).stderr(log).stdout(Stdio::null());
         let child = command.kill_on_drop(true).spawn().expect("the program is built");
-        let mut bridge = Bridge { child, admin, http: self.http.clone() };
-        if !bridge.is_ready_in_time().await {
-            panic!("{name} is not ready:\n{}", fs::read_to_string(self.log(name)).unwrap_or_default());
-        }
-        bridge
+        Bridge { child, admin, http: self.http.clone() }
     }
 
     /// Runs a command of the command line to its end.
@@ -147,7 +179,8 @@ pub(crate) fn causeway() -> Command {
 }
 
 impl Bridge {
-    async fn is_ready_in_time(&mut self) -> bool {
+    /// Waits until it is ready; `false` when it ends, or is not in time.
+    pub(crate) async fn becomes_ready(&mut self) -> bool {
         let deadline = Instant::now() + SOON;
         let mut ticks = interval(Duration::from_millis(50));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -1,0 +1,107 @@
+//! Two-way load over many conversations while everything around it fails at random, and a reckoning at the end.
+//!
+//! The reckoning is made by the far sides alone: what they had accepted, what reached them, in which order, how often.
+
+mod chaos;
+mod load;
+mod reckoning;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use test_support::{RabbitNode, Version, own_nodes};
+use tokio::task::{JoinSet, block_in_place};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::settings::{Queues, Settings};
+use crate::town::Town;
+use chaos::Chaos;
+use load::Load;
+use reckoning::Reckoning;
+
+/// How long, how wide, and with which chances.
+#[derive(Debug, Clone, Copy)]
+struct Plan {
+    seed: u64,
+    length: Duration,
+    conversations: u32,
+    version: Version,
+}
+
+/// All that was accepted arrives within this once the failures are over: the longest pause of a breaker, the looks for what was
+/// interrupted, and a while for a loaded machine.
+const SETTLES: Duration = Duration::from_secs(240);
+
+#[expect(clippy::disallowed_methods, reason = "a run is told by the environment what to be")]
+fn variable(name: &str) -> Option<u64> {
+    std::env::var(name).ok()?.parse().ok()
+}
+
+async fn torture(plan: Plan) {
+    eprintln_plan(&plan);
+    let node = block_in_place(|| RabbitNode::start(plan.version));
+    let settings = Settings { grace: "10s", log: "info".to_owned(), ..Settings::on(Queues::RabbitMq(node.url("/"))) };
+    let town = Arc::new(Town::with(settings).await);
+    let mut chaos = Chaos::new(StdRng::seed_from_u64(plan.seed), Arc::clone(&town), node).await;
+    let reckoning = Arc::new(Reckoning::default());
+    let (stop, over) = (CancellationToken::new(), CancellationToken::new());
+    let mut watching = JoinSet::new();
+    watching.spawn(Arc::clone(&reckoning).watch(Arc::clone(&town), over.clone()));
+    let mut writers = JoinSet::new();
+    for conversation in 0..plan.conversations {
+        let seed = plan.seed.wrapping_mul(1_000_003) ^ u64::from(conversation);
+        let load = Load::new(conversation, seed, Arc::clone(&town), Arc::clone(&reckoning));
+        writers.spawn(load.run(stop.clone()));
+    }
+    let end = Instant::now() + plan.length;
+    while Instant::now() < end {
+        chaos.strike().await;
+    }
+    chaos.calm().await;
+    stop.cancel();
+    while let Some(written) = writers.join_next().await {
+        written.expect("a writer does not panic");
+    }
+    let settled = reckoning.settle(Instant::now() + SETTLES).await;
+    over.cancel();
+    watching.join_next().await.expect("it watches").expect("it does not panic");
+    let verdict = reckoning.verdict();
+    report(&plan, &chaos, &verdict.to_string());
+    assert!(settled && verdict.is_good(), "{verdict}\nlogs of seed {}: {}", plan.seed, town.keep_logs().display());
+    chaos.end(town).await;
+}
+
+#[expect(clippy::print_stderr, reason = "a long run says what it does, and how to do it again")]
+fn eprintln_plan(plan: &Plan) {
+    let Plan { seed, length, conversations, version } = plan;
+    eprintln!("torture: seed {seed}, {} s, {conversations} conversations, RabbitMQ {version:?}", length.as_secs());
+}
+
+#[expect(clippy::print_stderr, reason = "the table is what the run is for")]
+fn report(plan: &Plan, chaos: &Chaos, verdict: &str) {
+    eprintln!("torture of seed {} is over: {}\n{verdict}", plan.seed, chaos.told());
+}
+
+/// A short form for every run of the tests.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn half_a_minute_of_everything() {
+    if !own_nodes() {
+        return;
+    }
+    let length = Duration::from_secs(30);
+    torture(Plan { seed: 20_261_121, length, conversations: 40, version: Version::V43 }).await;
+}
+
+/// `make torture`: `SEED`, `SECONDS`, `CONVERSATIONS` and `RABBITMQ=3.10` say otherwise.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "ten minutes; make torture"]
+async fn ten_minutes_of_everything() {
+    let seed = variable("CAUSEWAY_TORTURE_SEED").unwrap_or_else(rand::random);
+    let length = Duration::from_secs(variable("CAUSEWAY_TORTURE_SECONDS").unwrap_or(600));
+    let conversations = u32::try_from(variable("CAUSEWAY_TORTURE_CONVERSATIONS").unwrap_or(200)).expect("a number");
+    let version = if variable("CAUSEWAY_TORTURE_OLD").is_some() { Version::V310 } else { Version::V43 };
+    torture(Plan { seed, length, conversations, version }).await;
+}

@@ -1,0 +1,199 @@
+//! What the far sides know: accepted, arrived, in which order, how often.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+
+use crate::town::Town;
+
+#[derive(Default)]
+pub(super) struct Reckoning {
+    books: Mutex<Books>,
+}
+
+#[derive(Default)]
+struct Books {
+    texts: Side,
+    replies: Side,
+    /// Receipts of each reply, by Genesys' id.
+    receipts: HashMap<String, Vec<String>>,
+    ids: Vec<String>,
+}
+
+/// One direction.
+#[derive(Default)]
+struct Side {
+    accepted: BTreeMap<(String, u32), Instant>,
+    /// What reached each consumer, or the agent from each, in order.
+    arrived: BTreeMap<String, Vec<(u32, Instant)>>,
+    seen: u64,
+}
+
+/// The far sides remember a bounded number; they are looked at often enough to miss none.
+const LOOK: Duration = Duration::from_millis(250);
+
+impl Reckoning {
+    fn books(&self) -> MutexGuard<'_, Books> {
+        self.books.lock().expect("nobody panics over the books")
+    }
+
+    pub(super) fn text_accepted(&self, consumer: &str, number: u32) {
+        self.books().texts.accepted.insert((consumer.to_owned(), number), Instant::now());
+    }
+
+    pub(super) fn reply_accepted(&self, consumer: &str, number: u32, id: String) {
+        let mut books = self.books();
+        books.replies.accepted.insert((consumer.to_owned(), number), Instant::now());
+        books.ids.push(id);
+    }
+
+    /// Copies what the far sides have, again and again.
+    pub(super) async fn watch(self: Arc<Self>, town: Arc<Town>, over: CancellationToken) {
+        let mut ticks = interval(LOOK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut receipts = 0;
+        loop {
+            tokio::select! {
+                _ = ticks.tick() => {}
+                () = over.cancelled() => return,
+            }
+            let texts = town.genesys.messages().into_iter().map(|message| (message.from, message.text));
+            self.books().texts.take(town.genesys.message_count(), texts.collect());
+            let replies = town.netsapiens.sent().into_iter().map(|sms| (sms.to, sms.text));
+            self.books().replies.take(town.netsapiens.sent_count(), replies.collect());
+            let (total, told) = (town.genesys.receipt_count(), town.genesys.receipts());
+            for receipt in newest(told, &mut receipts, total) {
+                self.books().receipts.entry(receipt.message_id).or_default().push(receipt.status);
+            }
+        }
+    }
+
+    /// Waits until everything accepted has arrived and every reply has its receipt; `false` when it has not in time.
+    pub(super) async fn settle(&self, deadline: Instant) -> bool {
+        let mut ticks = interval(LOOK);
+        while Instant::now() < deadline {
+            ticks.tick().await;
+            let books = self.books();
+            if books.texts.lost() == 0 && books.ids.iter().all(|id| books.receipts.contains_key(id)) {
+                return true;
+            }
+        }
+        false
+    }
+
+    pub(super) fn verdict(&self) -> Verdict {
+        let books = self.books();
+        let failed = books.receipts.values().filter(|told| told.iter().any(|status| status == "Failed")).count();
+        Verdict {
+            texts: books.texts.verdict(),
+            replies: books.replies.verdict(),
+            untold: books.ids.iter().filter(|id| !books.receipts.contains_key(*id)).count(),
+            failed,
+            told_twice: books.receipts.values().filter(|told| told.len() > 1).count(),
+        }
+    }
+}
+
+/// What is new of a list of which the newest are kept.
+fn newest<T>(kept: Vec<T>, seen: &mut u64, total: u64) -> impl Iterator<Item = T> + use<T> {
+    let new = usize::try_from(total - *seen).expect("a few thousand");
+    assert!(new <= kept.len(), "the far side forgot what nobody had looked at");
+    *seen = total;
+    let skipped = kept.len() - new;
+    kept.into_iter().skip(skipped)
+}
+
+impl Side {
+    fn take(&mut self, total: u64, kept: Vec<(String, String)>) {
+        // The list was read after the count, so it may hold a little more; that is taken the next time.
+        let surplus = kept.len().saturating_sub(usize::try_from(total).unwrap_or(usize::MAX));
+        let (mut seen, now) = (self.seen, Instant::now());
+        let upto = kept.len() - surplus;
+        for (consumer, text) in newest(kept.into_iter().take(upto).collect(), &mut seen, total) {
+            let number = text.parse().expect("texts are numbers");
+            self.arrived.entry(consumer).or_default().push((number, now));
+        }
+        self.seen = seen;
+    }
+
+    fn lost(&self) -> usize {
+        let arrived = |(consumer, number): &&(String, u32)| {
+            self.arrived.get(consumer).is_some_and(|row| row.iter().any(|(found, _)| found == number))
+        };
+        self.accepted.keys().filter(|key| !arrived(key)).count()
+    }
+
+    fn verdict(&self) -> SideVerdict {
+        let mut verdict = SideVerdict { accepted: self.accepted.len(), lost: self.lost(), ..SideVerdict::default() };
+        for (consumer, row) in &self.arrived {
+            let mut highest = 0;
+            let mut seen = std::collections::BTreeSet::new();
+            for (number, at) in row {
+                if !seen.insert(*number) {
+                    verdict.twice += 1;
+                    continue;
+                }
+                verdict.disordered += usize::from(*number < highest);
+                highest = highest.max(*number);
+                if let Some(accepted) = self.accepted.get(&(consumer.clone(), *number)) {
+                    verdict.stall = verdict.stall.max(at.saturating_duration_since(*accepted));
+                }
+            }
+            verdict.arrived += seen.len();
+        }
+        verdict
+    }
+}
+
+#[derive(Default)]
+struct SideVerdict {
+    accepted: usize,
+    arrived: usize,
+    lost: usize,
+    twice: usize,
+    disordered: usize,
+    stall: Duration,
+}
+
+/// The end of a run.
+pub(super) struct Verdict {
+    texts: SideVerdict,
+    replies: SideVerdict,
+    untold: usize,
+    failed: usize,
+    told_twice: usize,
+}
+
+impl Verdict {
+    /// Nothing lost, nothing out of order, nobody texted twice, every agent told. A consumer's message that the agent sees twice
+    /// after a crash is documented; a reply that was told as failed was not sent, and that is no loss.
+    pub(super) fn is_good(&self) -> bool {
+        let disordered = self.texts.disordered + self.replies.disordered;
+        let unsent = self.replies.lost.saturating_sub(self.failed);
+        self.texts.lost + unsent + disordered + self.replies.twice + self.untold == 0
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(formatter, "| | accepted | arrived | lost | twice | out of order | longest stall |")?;
+        writeln!(formatter, "|---|---|---|---|---|---|---|")?;
+        for (name, side) in [("texts to the agent", &self.texts), ("replies to phones", &self.replies)] {
+            let SideVerdict { accepted, arrived, lost, twice, disordered, stall } = side;
+            let stall = stall.as_secs_f64();
+            writeln!(
+                formatter,
+                "| {name} | {accepted} | {arrived} | {lost} | {twice} | {disordered} | {stall:.1} s |"
+            )?;
+        }
+        let Self { untold, failed, told_twice, .. } = self;
+        write!(
+            formatter,
+            "replies without a receipt: {untold}; told as failed: {failed}; receipts told twice: {told_twice}"
+        )
+    }
+}
