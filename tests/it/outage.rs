@@ -4,10 +4,10 @@ use std::time::{Duration, Instant};
 
 use sandbox::WebhookState;
 use serde_json::json;
-use test_support::{RabbitNode, Version, own_nodes};
+use test_support::{PostgresServer, RabbitNode, Version, own_nodes};
 use tokio::task::block_in_place;
 
-use crate::settings::{COMPANY, Queues};
+use crate::settings::{Books, COMPANY, Queues, Settings};
 use crate::world::World;
 
 const CONSUMER: &str = "13125550142";
@@ -58,6 +58,42 @@ async fn a_broker_that_blocks_is_told_and_passes() {
     assert_eq!(world.webhook_answered(&first).await, WebhookState::Accepted);
     world.phones_show(1).await;
     world.receipts_told(1).await;
+    world.end().await;
+}
+
+/// Texts and replies are accepted all the while; nothing is sent that could not be written down, and all goes on by itself.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_ledger_that_dies_holds_the_queue_roles_alone() {
+    let mut server = block_in_place(PostgresServer::start);
+    let database = block_in_place(|| server.make_database());
+    let settings = Settings { books: Books::Postgres(database), ..Settings::on(Queues::Embedded) };
+    let world = World::with(settings).await;
+    world.reply(CONSUMER, "before");
+    world.receipts_told(1).await;
+    block_in_place(|| server.kill());
+    let mut replies = Vec::new();
+    for number in 0..5 {
+        let id = world.reply(CONSUMER, &format!("meanwhile {number}"));
+        assert_eq!(world.webhook_answered(&id).await, WebhookState::Accepted);
+        replies.push(id);
+    }
+    world
+        .until("a process that tells of it and stays ready", async |world| {
+            let (status, body) = world.readyz().await;
+            let told = body["components"].as_array()?.iter().any(|component| {
+                component["name"] == json!("ledger")
+                    && component["ready"] == json!(false)
+                    && component["required"] == json!(false)
+            });
+            (status == 200 && told).then_some(())
+        })
+        .await;
+    assert_eq!(world.on_phone(CONSUMER).len(), 1, "nothing is sent that cannot be written down");
+    block_in_place(|| server.restart());
+    world.receipts_told(6).await;
+    let texts: Vec<String> = world.on_phone(CONSUMER).into_iter().map(|sms| sms.text).collect();
+    let expected = std::iter::once("before".to_owned()).chain((0..5).map(|number| format!("meanwhile {number}")));
+    assert_eq!(texts, expected.collect::<Vec<_>>());
     world.end().await;
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use sandbox::WebhookState;
 use tokio::time::{Instant, interval};
 
-use crate::settings::{Queues, Settings};
+use crate::settings::{Books, Queues, Settings};
 use crate::town::Town;
 use crate::world::on_both_brokers;
 
@@ -82,7 +82,11 @@ async fn nothing_is_lost_when_it_ends_under_load(queues: Queues) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn five_roles_in_five_processes() {
-    let town = Town::on(Queues::rabbitmq()).await;
+    // On several machines, so to say: they share no file.
+    let town = Town::with(Settings { books: Books::postgres(), ..Settings::on(Queues::rabbitmq()) }).await;
+    let config = town.whole().display().to_string();
+    let migrated = town.run(&["ledger", "migrate", "--config", &config]).await;
+    assert!(migrated.status.success(), "{}", String::from_utf8_lossy(&migrated.stderr));
     let roles = ["ingress", "genesys-outbound", "webhook-ingest", "consumer-outbound", "receipt-emitter"];
     let mut bridges = Vec::new();
     for role in roles {

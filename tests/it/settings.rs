@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use sandbox::{GenesysSim, NetSapiensSim};
-use test_support::{Version, shared_vhost};
+use test_support::{Version, shared_postgres, shared_vhost};
 
 pub(crate) const CCID: &str = "0ff723ff-6c6f-44e0-9ce3-ce579337eadd";
 pub(crate) const CHANNEL_SECRET: &str = "kq7Hr2mZs9-channel-secret";
@@ -28,10 +28,25 @@ impl Queues {
     }
 }
 
+/// Which ledger a bridge keeps.
+#[derive(Debug, Clone)]
+pub(crate) enum Books {
+    Sqlite,
+    Postgres(String),
+}
+
+impl Books {
+    /// An empty database of the PostgreSQL that the tests of this process share.
+    pub(crate) fn postgres() -> Self {
+        Self::Postgres(tokio::task::block_in_place(shared_postgres))
+    }
+}
+
 /// What differs between tests.
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
     pub(crate) queues: Queues,
+    pub(crate) books: Books,
     pub(crate) http: String,
     pub(crate) admin: String,
     pub(crate) log: String,
@@ -43,16 +58,20 @@ impl Settings {
     pub(crate) fn on(queues: Queues) -> Self {
         let any = "127.0.0.1:0".to_owned();
         let (http, admin, log) = (any.clone(), any, "info".to_owned());
-        Self { queues, http, admin, log, delivered_when: "accepted", grace: "30s" }
+        Self { queues, books: Books::Sqlite, http, admin, log, delivered_when: "accepted", grace: "30s" }
     }
 
     /// The TOML of a bridge that keeps its files in `folder`.
     pub(crate) fn toml(&self, folder: &Path, genesys: &GenesysSim, netsapiens: &NetSapiensSim) -> String {
-        let Self { queues, http, admin, log, delivered_when, grace } = self;
+        let Self { queues, books, http, admin, log, delivered_when, grace } = self;
         let folder = folder.display();
         let broker = match queues {
             Queues::Embedded => format!("kind = \"embedded\"\npath = \"{folder}/broker\""),
             Queues::RabbitMq(url) => format!("kind = \"rabbitmq\"\nurl = \"{url}\""),
+        };
+        let ledger = match books {
+            Books::Sqlite => format!("kind = \"sqlite\"\npath = \"{folder}/ledger.db\""),
+            Books::Postgres(url) => format!("kind = \"postgres\"\nurl = \"{url}\""),
         };
         let (genesys, netsapiens) = (genesys.base_url(), netsapiens.base_url());
         format!(
@@ -66,8 +85,7 @@ impl Settings {
             [broker]
             {broker}
             [ledger]
-            kind = "sqlite"
-            path = "{folder}/ledger.db"
+            {ledger}
             [shutdown]
             grace = "{grace}"
             lag = "0s"

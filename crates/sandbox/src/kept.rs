@@ -1,7 +1,7 @@
 use std::collections::VecDeque;
 
 /// How much of every list is remembered; counts go on.
-pub(crate) const KEPT: usize = 5_000;
+pub(crate) const KEPT: usize = 50_000;
 
 /// The newest of a list, and how many there ever were.
 pub(crate) struct Kept<T> {

@@ -33,7 +33,9 @@ struct Side {
     seen: u64,
 }
 
-/// The far sides remember a bounded number; they are looked at often enough to miss none.
+/// What the far sides remember of each list (`sandbox`).
+const KEPT: usize = 50_000;
+/// How often they are looked at.
 const LOOK: Duration = Duration::from_millis(250);
 
 impl Reckoning {
@@ -61,12 +63,15 @@ impl Reckoning {
                 _ = ticks.tick() => {}
                 () = over.cancelled() => return,
             }
+            // The count first: what came between the two is taken the next time.
+            let total = town.genesys.message_count();
             let texts = town.genesys.messages().into_iter().map(|message| (message.from, message.text));
-            self.books().texts.take(town.genesys.message_count(), texts.collect());
+            self.books().texts.take(total, texts.collect());
+            let total = town.netsapiens.sent_count();
             let replies = town.netsapiens.sent().into_iter().map(|sms| (sms.to, sms.text));
-            self.books().replies.take(town.netsapiens.sent_count(), replies.collect());
-            let (total, told) = (town.genesys.receipt_count(), town.genesys.receipts());
-            for receipt in newest(told, &mut receipts, total) {
+            self.books().replies.take(total, replies.collect());
+            let total = town.genesys.receipt_count();
+            for receipt in newest(town.genesys.receipts(), &mut receipts, total) {
                 self.books().receipts.entry(receipt.message_id).or_default().push(receipt.status);
             }
         }
@@ -98,22 +103,19 @@ impl Reckoning {
     }
 }
 
-/// What is new of a list of which the newest are kept.
+/// What is new of a list of which the newest are kept, and which held `total` ever before it was read.
 fn newest<T>(kept: Vec<T>, seen: &mut u64, total: u64) -> impl Iterator<Item = T> + use<T> {
-    let new = usize::try_from(total - *seen).expect("a few thousand");
-    assert!(new <= kept.len(), "the far side forgot what nobody had looked at");
-    *seen = total;
-    let skipped = kept.len() - new;
-    kept.into_iter().skip(skipped)
+    // Until the list is full it may hold a little more than was counted; from then on its front has gone as well.
+    assert!(kept.len() < KEPT, "the far sides remember too little for this run; make it shorter");
+    let (seen_before, total) = (usize::try_from(*seen).expect("a number"), usize::try_from(total).expect("a number"));
+    *seen = total as u64;
+    kept.into_iter().take(total).skip(seen_before)
 }
 
 impl Side {
     fn take(&mut self, total: u64, kept: Vec<(String, String)>) {
-        // The list was read after the count, so it may hold a little more; that is taken the next time.
-        let surplus = kept.len().saturating_sub(usize::try_from(total).unwrap_or(usize::MAX));
         let (mut seen, now) = (self.seen, Instant::now());
-        let upto = kept.len() - surplus;
-        for (consumer, text) in newest(kept.into_iter().take(upto).collect(), &mut seen, total) {
+        for (consumer, text) in newest(kept, &mut seen, total) {
             let number = text.parse().expect("texts are numbers");
             self.arrived.entry(consumer).or_default().push((number, now));
         }

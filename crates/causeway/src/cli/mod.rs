@@ -6,6 +6,7 @@ mod control;
 mod exit;
 mod genesys;
 mod healthcheck;
+mod ledger;
 mod load;
 mod output;
 mod queues;
@@ -50,6 +51,9 @@ enum Command {
     /// Try a Genesys tenant, or ourselves, in a minute.
     #[command(subcommand)]
     Genesys(genesys::Genesys),
+    /// What was done to the outside world.
+    #[command(subcommand)]
+    Ledger(ledger::Ledger),
     /// For container probes: exit 0 when the process is ready.
     Healthcheck(healthcheck::Healthcheck),
 }
@@ -96,6 +100,7 @@ async fn dispatch(command: Command) -> Result<(), Exit> {
         Command::Trace(command) => command.run().await,
         Command::Topology(command) => command.run().await,
         Command::Genesys(command) => command.run().await,
+        Command::Ledger(command) => command.run().await,
         Command::Healthcheck(command) => command.run().await,
     }
 }

@@ -219,8 +219,14 @@ fn ledger(section: Section<'_>) -> Option<LedgerSettings> {
         let path = section.parsed("path", "data/ledger.db", "the path of a file", |text| Some(PathBuf::from(text)));
         Some(LedgerSettings::Sqlite { path, retain })
     } else {
-        section.warn("kind", "PostgreSQL comes with a later version: `causeway run` refuses to start with it");
-        section.required_secret("url").map(|_| LedgerSettings::Postgres)
+        let url = section.required_secret("url");
+        let ca_file = {
+            let tls = section.section("tls");
+            let ca_file = tls.string("ca_file").map(|path| tls.file("ca_file", &path));
+            tls.finish();
+            ca_file
+        };
+        url.map(|url| LedgerSettings::Postgres { url, ca_file, retain })
     };
     section.finish();
     found

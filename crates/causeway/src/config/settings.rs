@@ -104,8 +104,15 @@ pub enum LedgerSettings {
         /// How long finished business is remembered.
         retain: Duration,
     },
-    /// Several machines; read and checked, not served yet.
-    Postgres,
+    /// Several machines.
+    Postgres {
+        /// With user, password and database.
+        url: SecretString,
+        /// Authorities beside the system's.
+        ca_file: Option<PathBuf>,
+        /// How long finished business is remembered.
+        retain: Duration,
+    },
 }
 
 /// `[blobs]`, checked for its form; nothing is stored there yet.

@@ -64,13 +64,16 @@ fn every_commented_key_of_the_reference_is_a_real_one() {
             line.strip_prefix("# ").filter(|rest| rest.split_once(" = ").is_some_and(|(key, _)| is_key(key)));
         let (section, rest) = (line.strip_prefix("# ["), commented.unwrap_or(line));
         let line = section.map_or_else(|| rest.to_owned(), |name| format!("[{name}"));
-        // The keys of the other broker stand beside the defaults, and a table may hold each key once.
-        if !line.starts_with("kind = \"embedded\"") && !line.starts_with("path = \"data/broker\"") {
+        // The keys of the other kind stand beside the defaults, and a table may hold each key once.
+        let defaults =
+            ["kind = \"embedded\"", "path = \"data/broker\"", "kind = \"sqlite\"", "path = \"data/ledger.db\""];
+        if !defaults.iter().any(|default| line.starts_with(default)) {
             text.push_str(&line);
             text.push('\n');
         }
     }
-    let text = text.replace("[broker]", "[broker]\nkind = \"rabbitmq\"");
+    let text =
+        text.replace("[broker]", "[broker]\nkind = \"rabbitmq\"").replace("[ledger]", "[ledger]\nkind = \"postgres\"");
     let loaded = read(&text, &[]).unwrap_or_else(|problems| panic!("{problems}\n{text}"));
     assert!(loaded.config.http.tls.is_some(), "the commented keys were read");
 }

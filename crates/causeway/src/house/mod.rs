@@ -10,6 +10,6 @@ mod roles;
 
 pub use control::{ChannelUrls, channel_urls};
 pub use open::{Addresses, House, Opening, Refused};
-pub(crate) use open::{open_broker, open_ledger_beside};
+pub(crate) use open::{ledger_settings, open_broker, open_ledger_beside};
 pub use reload::Reload;
 pub use roles::Role;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use broker::{Broker, Consume, Pace, Topology};
-use ledger::{Ledger, SqliteConfig};
+use ledger::{Ledger, PostgresConfig, SqliteConfig, TimeSource};
 use runtime::admin::{OwnThread, serve_on_own_thread};
 use runtime::{Backoff, Clock, Health, HttpClient, Metrics, Shutdown, Tasks, run_upkeep};
 use tokio::net::TcpListener;
@@ -150,9 +150,6 @@ fn check(config: &Config, roles: &BTreeSet<Role>) -> Result<(), Refused> {
                     in this process (leave --role out), or write broker.kind = \"rabbitmq\"";
         return Err(Refused(told.to_owned()));
     }
-    if matches!(config.ledger, LedgerSettings::Postgres) && !roles.iter().all(|role| role.answers_http()) {
-        return Err(Refused("ledger.kind: PostgreSQL is not served by this version; write \"sqlite\"".to_owned()));
-    }
     for provider in &config.providers {
         if let ProviderKind::NetSapiens(settings) = &provider.kind
             && let Auth::NotYet(kind) = settings.auth
@@ -196,13 +193,22 @@ pub(crate) async fn open_ledger_beside(config: &Config, clock: &Clock) -> anyhow
 }
 
 async fn open_ledger_as(config: &Config, clock: &Clock, sole_owner: bool) -> anyhow::Result<Ledger> {
-    let LedgerSettings::Sqlite { path, retain } = &config.ledger else {
-        return Err(
-            Refused("ledger.kind: PostgreSQL is not served by this version; write \"sqlite\"".to_owned()).into()
-        );
-    };
-    let settings = ledger::Config::Sqlite(SqliteConfig { path: path.clone(), retain: *retain, sole_owner });
-    Ledger::open(settings, clock.clone()).await.context("the ledger cannot be opened")
+    Ledger::open(ledger_settings(config, sole_owner), clock.clone()).await.context("the ledger cannot be opened")
+}
+
+/// What the ledger of a configuration is opened with.
+pub(crate) fn ledger_settings(config: &Config, sole_owner: bool) -> ledger::Config {
+    match &config.ledger {
+        LedgerSettings::Sqlite { path, retain } => {
+            ledger::Config::Sqlite(SqliteConfig { path: path.clone(), retain: *retain, sole_owner })
+        }
+        LedgerSettings::Postgres { url, ca_file, retain } => ledger::Config::Postgres(PostgresConfig {
+            url: url.clone(),
+            ca_file: ca_file.clone(),
+            retain: *retain,
+            time: TimeSource::Database,
+        }),
+    }
 }
 
 /// Failed tries after which a message is dead-lettered (`reference/genesys.md` 9).
