@@ -16,6 +16,7 @@ on_both_brokers!(
     genesys_errors_delay_and_lose_nothing,
     a_sick_provider_delays_and_nobody_is_texted_twice,
     an_answer_that_is_lost_is_looked_up,
+    a_provider_that_cannot_be_asked_raises_an_alarm,
     what_cannot_be_sent_is_told_to_the_agent,
     a_reply_the_provider_refuses_is_told_to_the_agent,
     delivered_is_not_claimed_without_evidence,
@@ -177,6 +178,21 @@ async fn an_answer_that_is_lost_is_looked_up(queues: Queues) {
     let texts: Vec<String> = world.on_phone(CONSUMER).into_iter().map(|sms| sms.text).collect();
     assert_eq!(texts, ["did it arrive?", "and this one?"], "what was sent is found, and not sent again");
     assert_eq!((world.receipts(&id), world.receipts(&other)), (delivered(), delivered()));
+    world.end().await;
+}
+
+async fn a_provider_that_cannot_be_asked_raises_an_alarm(queues: Queues) {
+    let world = World::on(queues).await;
+    world.netsapiens.faults().close_after_accept(1u32);
+    world.netsapiens.faults().reads_answer_500(true);
+    let id = world.reply(CONSUMER, "who knows?");
+    let expected = [("maybe-sent".to_owned(), "crexendo".to_owned())];
+    world.until("the alarm", async |world| (alarms(&world.readyz().await.1) == expected).then_some(())).await;
+    assert_eq!((world.on_phone(CONSUMER).len(), world.receipts(&id).len()), (1, 0));
+    world.netsapiens.faults().reads_answer_500(false);
+    world.receipts_told(1).await;
+    assert_eq!((world.on_phone(CONSUMER).len(), world.receipts(&id)), (1, delivered()));
+    assert!(alarms(&world.readyz().await.1).is_empty(), "what is known raises no alarm");
     world.end().await;
 }
 

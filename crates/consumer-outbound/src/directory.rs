@@ -26,6 +26,8 @@ pub struct Account {
     pub reconcile_at: Vec<Duration>,
     /// Raised while the account's key is refused.
     pub paused: Alarm,
+    /// Raised while the account cannot be asked what became of replies of unknown outcome.
+    pub maybe_sent: Alarm,
 }
 
 /// One SMS channel.

@@ -11,6 +11,7 @@ use sms::{SendError, SendRequest};
 use tokio::sync::watch;
 
 use crate::directory::{Account, Channel, Directory};
+use crate::maybe_sent::MaybeSent;
 use crate::verdict;
 
 /// What this room needs to know.
@@ -42,7 +43,7 @@ pub(crate) const CALL_TIMEOUT: Duration = Duration::from_secs(15);
 /// A fault of the broker that no reconnect mends.
 pub async fn run(config: Config, deps: Deps, shutdown: Shutdown) -> anyhow::Result<()> {
     let broker = deps.broker.clone();
-    let room = Room { deps, expire: config.consume.expire };
+    let room = Room { deps, expire: config.consume.expire, maybe_sent: MaybeSent::default() };
     broker.consume::<AgentReply, _>(config.consume, Arc::new(room), shutdown).await
 }
 
@@ -50,6 +51,7 @@ pub(crate) struct Room {
     pub(crate) deps: Deps,
     /// When the queue gives a reply up.
     pub(crate) expire: Duration,
+    pub(crate) maybe_sent: MaybeSent,
 }
 
 /// One reply on its way out, with everything its steps share.
@@ -110,6 +112,9 @@ impl Handle<AgentReply> for Room {
             Begin::Done(outcome) => return self.tell_again(reply, &outcome).await,
             Begin::Interrupted { attempt, .. } => {
                 let verdict = (ReasonCode::General, verdict::MAYBE_SENT.to_owned());
+                if let Some((_, account)) = self.deps.directory.borrow().find(&reply.channel) {
+                    self.maybe_sent.leave(&account, reply, self.deps.clock.now());
+                }
                 self.finish_failed(&effect, &attempt, &verdict).await?;
                 verdict
             }
@@ -172,6 +177,7 @@ impl Room {
             }
             // The attempt stays open: the next turn finds it interrupted, and looks before it does anything.
             Err(SendError::Unknown { cause }) => {
+                self.maybe_sent.enter(&walk.account, walk.reply, self.deps.clock.now());
                 self.deps.ledger.lapse(&walk.effect, &attempt, &cause).await.map_err(ledger_down)?;
                 Err(verdict::unavailable(walk, None, anyhow!("outcome unknown: {cause}")))
             }
@@ -189,6 +195,7 @@ impl Room {
         provider_id: Option<String>,
     ) -> Result<Done, Failure> {
         walk.account.paused.clear();
+        self.maybe_sent.leave(&walk.account, walk.reply, self.deps.clock.now());
         let outcome = Outcome::Sent { foreign_id: provider_id };
         self.deps.ledger.finish(&walk.effect, attempt, outcome.clone()).await.map_err(ledger_down)?;
         if !walk.account.accepted_is_delivered {

@@ -2,6 +2,7 @@
 
 mod directory;
 mod handler;
+mod maybe_sent;
 mod reconcile;
 mod verdict;
 

@@ -27,13 +27,16 @@ impl Room {
         until: Timestamp,
     ) -> Result<Done, Failure> {
         let now = self.deps.clock.now();
+        self.maybe_sent.enter(&walk.account, walk.reply, now);
         let at = &walk.account.reconcile_at;
         let first = wait(now, until).max(at.first().and_then(|first| wait(now, later(began, *first))));
         if let Some(first) = first {
             return Err(verdict::looks_later(walk, first, "an attempt was interrupted; looking for it later"));
         }
         let looked = SendRequest { attempt: attempt.0.clone(), ..request.clone() };
-        match walk.account.provider.look(&looked, began).await {
+        let claimed =
+            self.deps.ledger.claimed(&walk.reply.channel, &walk.reply.to, began).await.map_err(ledger_down)?;
+        match walk.account.provider.look(&looked, began, &claimed).await {
             Ok(Look::Found { provider_id }) => {
                 self.note(walk, "the provider has it").await?;
                 self.sent(walk, &attempt, provider_id).await
@@ -47,6 +50,9 @@ impl Room {
             }
             Err(error) => {
                 self.note(walk, "the provider could not be asked").await?;
+                let told =
+                    format!("it is not known whether replies were sent, and the provider cannot be asked: {error}");
+                walk.account.maybe_sent.raise(told);
                 if self.unsure_to_the_end(walk, now) {
                     return self.try_again(walk, request, &attempt).await;
                 }
@@ -68,7 +74,10 @@ impl Room {
 
     async fn try_again(&self, walk: &Walk<'_>, request: &SendRequest, attempt: &AttemptId) -> Result<Done, Failure> {
         match self.deps.ledger.retake(&walk.effect, attempt, CALL_TIMEOUT).await.map_err(ledger_down)? {
-            Some(next) => self.send(walk, request, next).await,
+            Some(next) => {
+                self.maybe_sent.leave(&walk.account, walk.reply, self.deps.clock.now());
+                self.send(walk, request, next).await
+            }
             None => Err(verdict::looks_later(walk, ELSEWHERE, "another replica took this reply up")),
         }
     }

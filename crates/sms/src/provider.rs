@@ -153,13 +153,14 @@ impl Provider {
         }
     }
 
-    /// Looks for an attempt that began at `began` in the provider's own store.
+    /// Looks for an attempt that began at `began` in the provider's own store. Rows that are `claimed` by other replies are none
+    /// of this one's.
     ///
     /// # Errors
     /// [`SendError::Later`] or [`SendError::AccountFault`]: the look could not be made.
-    pub async fn look(&self, request: &SendRequest, began: Timestamp) -> Result<Look, SendError> {
+    pub async fn look(&self, request: &SendRequest, began: Timestamp, claimed: &[String]) -> Result<Look, SendError> {
         match &self.inner {
-            Inner::NetSapiens(account) => account.look(request, began).await,
+            Inner::NetSapiens(account) => account.look(request, began, claimed).await,
         }
     }
 

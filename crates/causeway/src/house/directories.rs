@@ -136,6 +136,7 @@ fn consumer(config: &Config, providers: &[Provider], doors: &Doors) -> consumer_
             accepted_is_delivered: settings.delivered_when == DeliveredWhen::Accepted,
             reconcile_at: settings.reconcile_at.clone(),
             paused: doors.health.alarm(AlarmKind::AccountPaused, provider.name().as_str()),
+            maybe_sent: doors.health.alarm(AlarmKind::MaybeSent, provider.name().as_str()),
         })
     });
     let channels = config.channels.iter().filter_map(|channel| match &channel.kind {

@@ -2,6 +2,7 @@
 
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
+use model::SessionId;
 use serde_json::Value;
 
 use super::fields::{Fields, coerced, same_number};
@@ -28,8 +29,15 @@ pub(super) fn is_ours(agent: &str) -> bool {
 
 /// The attempt's own row, by the name it gave itself; otherwise an equal text of ours that is new enough and carries no
 /// name, from a server that does not keep it.
-pub(super) fn find(rows: &[Value], request: &SendRequest, began: Timestamp, zone: &TimeZone) -> Look {
-    let ours: Vec<Fields> = rows.iter().map(Fields::of).filter(|row| is_sent(row, request)).collect();
+pub(super) fn find(
+    rows: &[Value],
+    request: &SendRequest,
+    began: Timestamp,
+    zone: &TimeZone,
+    claimed: &[String],
+) -> Look {
+    let free = |row: &Fields| row.first(&["id"]).is_none_or(|id| !claimed.iter().any(|claimed| claimed == id));
+    let ours: Vec<Fields> = rows.iter().map(Fields::of).filter(|row| is_sent(row, request) && free(row)).collect();
     let named = |row: &&Fields| row.first(AGENT) == Some(user_agent(&request.attempt).as_str());
     let alike = |row: &&Fields| {
         let nameless = row.first(AGENT).is_none_or(|agent| !is_ours(agent));
@@ -39,6 +47,21 @@ pub(super) fn find(rows: &[Value], request: &SendRequest, began: Timestamp, zone
     };
     let found = ours.iter().find(named).or_else(|| ours.iter().find(alike));
     found.map_or(Look::NotThere, |row| Look::Found { provider_id: row.first(&["id"]).map(str::to_owned) })
+}
+
+/// The other sessions between the same two numbers.
+pub(super) fn sessions<'a>(
+    rows: &'a [Value],
+    request: &'a SendRequest,
+    own: &'a SessionId,
+) -> impl Iterator<Item = SessionId> + 'a {
+    rows.iter().map(Fields::of).filter_map(|row| {
+        let remote = row.first(&["messagesession-remote", "remote"])?;
+        let ours = row.first(&["messagesession-sms-number", "sms-number"]);
+        let fits = same_number(remote, request.to.digits()) && ours.is_none_or(|ours| same_number(ours, &request.from));
+        let id = row.first(&["messagesession-id", "session-id"])?;
+        (fits && id != own.as_str()).then(|| SessionId::new(id))
+    })
 }
 
 const AGENT: &[&str] = &["from-user-agent", "user-agent"];

@@ -188,9 +188,9 @@ async fn nobody_there_is_certainly_not_sent() {
 
 const BEGAN: &str = "2026-11-20T18:03:11Z";
 
-async fn looks(status: u16, rows: serde_json::Value) -> Result<Look, SendError> {
+async fn looks(status: u16, rows: Value) -> Result<Look, SendError> {
     let running = far(move |_| (status, rows.to_string())).await;
-    running.account.look(&request(Some("s1")), BEGAN.parse().unwrap()).await
+    running.account.look(&request(Some("s1")), BEGAN.parse().unwrap(), &[]).await
 }
 
 #[tokio::test]
@@ -213,10 +213,46 @@ async fn an_attempt_is_found_by_its_name_then_by_its_text() {
     }
     let cut = format!(r#"[{{"direction":"orig","text":"\ud83d"}},{}]"#, row(Some(&agent), new, "Hello there"));
     let running = far(move |_| (200, cut.clone())).await;
-    let looked = running.account.look(&request(Some("s1")), BEGAN.parse().unwrap()).await;
+    let looked = running.account.look(&request(Some("s1")), BEGAN.parse().unwrap(), &[]).await;
     assert_eq!(looked.as_ref(), Ok(&found), "half an emoji of the consumer's hides no row of ours");
     let inbound = serde_json::json!([{ "direction": "orig", "timestamp": new, "text": "Hello there", "from-number": 13125550142u64 }]);
     assert_eq!(looks(200, inbound).await, Ok(Look::NotThere), "the consumer said the same");
+}
+
+#[tokio::test]
+async fn a_row_is_claimed_by_one_reply_only() {
+    let row = |id: u32| serde_json::json!({ "id": id, "direction": "term", "timestamp": "2026-11-20 18:03:12", "text": "Hello there" });
+    let rows = serde_json::json!([row(7), row(8)]).to_string();
+    let running = far(move |_| (200, rows.clone())).await;
+    let looked = async |claimed: &[&str]| {
+        let claimed: Vec<String> = claimed.iter().map(|id| (*id).to_owned()).collect();
+        running.account.look(&request(Some("s1")), BEGAN.parse().unwrap(), &claimed).await.unwrap()
+    };
+    assert_eq!(looked(&["7"]).await, Look::Found { provider_id: Some("8".to_owned()) });
+    assert_eq!(looked(&["7", "8"]).await, Look::NotThere);
+}
+
+/// The send went by the route without a session, so the server made one and nobody heard its id.
+#[tokio::test]
+async fn a_session_the_server_made_is_looked_into() {
+    let running = far(|path| {
+        let session = |id: &str, remote: &str| serde_json::json!({ "messagesession-id": id, "messagesession-remote": remote, "messagesession-sms-number": 13125550100u64 });
+        let row = serde_json::json!({ "id": "9", "direction": "term", "timestamp": "2026-11-20 18:03:12", "text": "Hello there" });
+        match path.rsplit('/').next() {
+            Some("messagesessions") => (200, serde_json::json!([session("other", "13125550199"), session("made", "13125550142")]).to_string()),
+            _ if path.contains("/made/") => (200, serde_json::json!([row]).to_string()),
+            _ if path.contains("/other/") => (200, serde_json::json!([row]).to_string()),
+            _ => (404, String::new()),
+        }
+    })
+    .await;
+    let looked = running.account.look(&request(None), BEGAN.parse().unwrap(), &[]).await;
+    assert_eq!(looked, Ok(Look::Found { provider_id: Some("9".to_owned()) }));
+    let asked: Vec<String> = running.seen.lock().unwrap().iter().map(|(path, ..)| path.clone()).collect();
+    assert!(
+        !asked.iter().any(|path| path.contains("/other/")),
+        "another consumer's session is none of ours: {asked:?}"
+    );
 }
 
 #[tokio::test]
