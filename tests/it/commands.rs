@@ -74,6 +74,56 @@ async fn a_bridge_is_looked_into_from_the_command_line(queues: Queues) {
     town.end(vec![bridge]).await;
 }
 
+fn told(output: &std::process::Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_doctor_finds_what_is_wrong_and_makes_nothing() {
+    let town = Town::on(Queues::Embedded).await;
+    let bridge = town.start().await;
+    let config = town.folder.path().join("all.toml");
+    let doctor = async |config: &std::path::Path| {
+        let output = town.run(&["doctor", "--config", &config.display().to_string()]).await;
+        (output.status.code(), told(&output))
+    };
+    let (code, said) = doctor(&config).await;
+    // The address of a test is plain http, which is worth a word.
+    assert_eq!(code, Some(1), "{said}");
+    assert_eq!(said.matches("FINDING").count(), 1, "{said}");
+    for well in ["Genesys takes calls on channel sales-sms", "provider crexendo takes the key", "the ledger answers"] {
+        assert!(said.contains(well), "{well} is missing in {said}");
+    }
+    let text = std::fs::read_to_string(&config).expect("it was written");
+    let broken = [
+        (crate::settings::CHANNEL_SECRET, "another-secret", "check the secret_files of channel sales-sms"),
+        (crate::settings::CCID, "6a7e1d36-0000-0000-0000-000000000000", "check ccid"),
+        ("id = \"13125550100\"", "id = \"13125550109\"", "check its id"),
+        (crate::settings::API_KEY, "another-key", "check auth of provider crexendo"),
+    ];
+    for (right, wrong, expected) in broken {
+        let path = town.file("broken.toml", &text.replace(right, wrong));
+        let (code, said) = doctor(&path).await;
+        assert_eq!(code, Some(1), "{said}");
+        assert!(said.contains(expected), "{expected} is missing in {said}");
+    }
+    assert_eq!((town.genesys.message_count(), town.netsapiens.sent_count()), (0, 0), "it makes nothing");
+    town.end(vec![bridge]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_doctor_looks_at_rabbitmq() {
+    let town = Town::on(Queues::rabbitmq()).await;
+    let config = town.whole().display().to_string();
+    let missing = told(&town.run(&["doctor", "--config", &config]).await);
+    assert!(missing.contains("causeway topology apply"), "{missing}");
+    let applied = town.run(&["topology", "apply", "--config", &config]).await;
+    assert!(applied.status.success(), "{}", told(&applied));
+    let there = told(&town.run(&["doctor", "--config", &config]).await);
+    assert!(there.contains("RabbitMQ 4.") && there.contains("every queue and exchange is as it must be"), "{there}");
+    assert!(there.contains("unseen   the queues of the running process"), "{there}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_bridge_that_is_not_there_is_told() {
     let town = Town::on(Queues::Embedded).await;

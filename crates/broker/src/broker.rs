@@ -138,6 +138,17 @@ impl Broker {
         }
     }
 
+    /// What the broker calls its version, and whether it spreads the partitions over replicas; `None` for the embedded one.
+    ///
+    /// # Errors
+    /// The broker does not answer.
+    pub async fn version(&self) -> anyhow::Result<Option<(String, bool)>> {
+        match &self.inner {
+            Inner::RabbitMq(connection) => connection.version().await.map(Some),
+            Inner::Embedded(_) => Ok(None),
+        }
+    }
+
     /// Every queue with what waits in it.
     ///
     /// # Errors

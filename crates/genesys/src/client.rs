@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, header};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use model::{ChannelId, ChannelName, InboundMessage, NeighbourName, Receipt, TraceId};
 use runtime::{Call, Clock, HttpClient};
 use secrecy::{ExposeSecret, SecretString};
@@ -121,6 +121,26 @@ impl Client {
     /// [`Refusal`].
     pub async fn send_receipt(&self, channel: &ChannelAccess, receipt: &Receipt) -> Result<(), Refusal> {
         self.post(channel, "receipt", wire::receipt(receipt), &receipt.trace).await.map(|_| ())
+    }
+
+    /// Whether Genesys takes calls on a channel, without making anything there: it is asked for media nobody uploaded. A 404
+    /// that names the channel says that it is unknown; any other says that all before it was well (section 4.3).
+    ///
+    /// # Errors
+    /// [`Refusal`].
+    pub async fn probe(&self, channel: &ChannelAccess) -> Result<(), Refusal> {
+        let media = uuid::Uuid::new_v4();
+        let url = format!("{}/channels/{}/media/{media}", self.tenant.base_url, segment(channel.id.as_str()));
+        let headers = self.headers(channel, b"", &TraceId::new(uuid::Uuid::new_v4().to_string()))?;
+        let call = Call { method: Method::GET, url, headers, body: Bytes::new(), timeout: TIMEOUT };
+        let answered = self.http.call(self.tenant.name.as_str(), "probe", call).await;
+        if let Ok(answer) = &answered
+            && answer.status == StatusCode::NOT_FOUND
+            && !String::from_utf8_lossy(&answer.body).to_lowercase().contains("channel")
+        {
+            return Ok(());
+        }
+        classify(&channel.name, answered, self.clock.now()).map(|_| ())
     }
 
     async fn post(

@@ -164,6 +164,16 @@ impl Provider {
         }
     }
 
+    /// Whether the account's key is taken, without doing anything there: warnings about the key, in words.
+    ///
+    /// # Errors
+    /// [`SendError`], as a send would be refused.
+    pub async fn check(&self) -> Result<Vec<String>, SendError> {
+        match &self.inner {
+            Inner::NetSapiens(account) => account.check().await,
+        }
+    }
+
     /// Whether a secret in the event URL's path is one of the account's; constant time.
     pub fn accepts_secret(&self, secret: &str) -> bool {
         match &self.inner {

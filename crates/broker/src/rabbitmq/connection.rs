@@ -18,7 +18,7 @@ use super::presence::{self, Presence};
 use super::share::Wish;
 use super::subscription::Subscription;
 use super::topology::{Surveyor, Wrong, code, policies};
-use super::{properties, publisher, told};
+use super::{greeting, properties, publisher, told};
 use crate::source::Lost;
 use crate::{
     DeadLetterReport, Envelope, OpenError, PublishError, QueueName, QueueReport, RabbitMqConfig, State, Topology,
@@ -163,6 +163,12 @@ impl Connection {
         })?;
         lines.extend(policies());
         Ok(lines)
+    }
+
+    /// Consumer priorities count for a single active consumer from 4.0 on.
+    pub(crate) async fn version(&self) -> anyhow::Result<(String, bool)> {
+        let version = greeting::version(&self.shared.config).await?;
+        Ok((version.to_string(), version.has_unlimited()))
     }
 
     pub(crate) async fn queues(&self) -> anyhow::Result<Vec<QueueReport>> {

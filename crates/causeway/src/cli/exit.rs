@@ -9,12 +9,17 @@ pub(crate) enum Exit {
     Config(Problems),
     /// 78: the configuration asks for what this version or this way of running has not.
     Refused(Refused),
+    /// 1: `doctor` has findings, which were told.
+    Findings,
+    /// 69: `doctor` could not look at everything, and found nothing in the rest.
+    Unseen,
     /// 1: anything else.
     Failed(anyhow::Error),
 }
 
 const CONFIG: u8 = 78;
 const USAGE: u8 = 2;
+const UNAVAILABLE: u8 = 69;
 
 impl From<anyhow::Error> for Exit {
     fn from(error: anyhow::Error) -> Self {
@@ -41,6 +46,8 @@ pub(super) fn report(exit: Exit) -> ExitCode {
             eprintln!("{refused}; nothing was started");
             ExitCode::from(CONFIG)
         }
+        Exit::Findings => ExitCode::FAILURE,
+        Exit::Unseen => ExitCode::from(UNAVAILABLE),
         Exit::Failed(error) => {
             eprintln!("causeway: {error:#}");
             ExitCode::FAILURE

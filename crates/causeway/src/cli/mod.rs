@@ -3,6 +3,7 @@
 mod channels;
 mod config;
 mod control;
+mod doctor;
 mod exit;
 mod genesys;
 mod healthcheck;
@@ -45,6 +46,8 @@ enum Command {
     Queues(queues::Queues),
     /// One message's timeline.
     Trace(trace::Trace),
+    /// Look at everything the bridge stands on, and say what to do; makes nothing. Exit 1: findings; 69: could not look.
+    Doctor(doctor::Doctor),
     /// Exchanges and queues.
     #[command(subcommand)]
     Topology(topology::Topology),
@@ -98,6 +101,7 @@ async fn dispatch(command: Command) -> Result<(), Exit> {
         Command::Channels(command) => command.run(),
         Command::Queues(command) => command.run().await,
         Command::Trace(command) => command.run().await,
+        Command::Doctor(command) => command.run().await,
         Command::Topology(command) => command.run().await,
         Command::Genesys(command) => command.run().await,
         Command::Ledger(command) => command.run().await,

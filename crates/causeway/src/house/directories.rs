@@ -28,7 +28,7 @@ pub(crate) struct Doors {
 
 impl Directories {
     pub(crate) fn new(config: &Config, doors: Doors) -> Self {
-        let providers = providers(config, &doors);
+        let providers = providers(config, &doors.http, &doors.clock);
         Self {
             webhook: watch::Sender::new(Arc::new(webhook(config))),
             ingress: watch::Sender::new(Arc::new(ingress(config, &providers))),
@@ -40,7 +40,7 @@ impl Directories {
 
     /// Gives every room what a changed configuration says.
     pub(crate) fn replace(&self, config: &Config) {
-        let providers = providers(config, &self.doors);
+        let providers = providers(config, &self.doors.http, &self.doors.clock);
         self.webhook.send_replace(Arc::new(webhook(config)));
         self.ingress.send_replace(Arc::new(ingress(config, &providers)));
         self.genesys.send_replace(Arc::new(genesys_directory(config, &self.doors)));
@@ -69,7 +69,7 @@ fn netsapiens(config: &Config) -> impl Iterator<Item = (&NeighbourName, &NetSapi
     })
 }
 
-fn providers(config: &Config, doors: &Doors) -> Vec<Provider> {
+fn providers(config: &Config, http: &HttpClient, clock: &Clock) -> Vec<Provider> {
     let one = |(name, settings): (&NeighbourName, &NetSapiensProvider)| {
         let Auth::ApiKey(api_key) = &settings.auth else { return None };
         let own_numbers = config.channels.iter().filter(|channel| channel.provider == *name);
@@ -86,7 +86,7 @@ fn providers(config: &Config, doors: &Doors) -> Vec<Provider> {
             time_zone: settings.time_zone.clone(),
             own_numbers: own_numbers.collect(),
         };
-        Some(Provider::netsapiens(account, doors.http.clone(), doors.clock.clone()))
+        Some(Provider::netsapiens(account, http.clone(), clock.clone()))
     };
     netsapiens(config).filter_map(one).collect()
 }
@@ -105,8 +105,12 @@ fn ingress(config: &Config, providers: &[Provider]) -> ingress::Directory {
     ingress::Directory::new(providers.iter().cloned(), channels)
 }
 
-fn genesys_directory(config: &Config, doors: &Doors) -> genesys::Directory {
-    let clients = config.genesys.iter().map(|tenant| {
+fn tenant_clients<'a>(
+    config: &'a Config,
+    http: &'a HttpClient,
+    clock: &'a Clock,
+) -> impl Iterator<Item = (NeighbourName, genesys::Client)> + 'a {
+    config.genesys.iter().map(move |tenant| {
         let settings = genesys::Tenant {
             name: tenant.name.clone(),
             base_url: tenant.base_url.clone(),
@@ -114,18 +118,40 @@ fn genesys_directory(config: &Config, doors: &Doors) -> genesys::Directory {
             channel_api_key: tenant.api_key.clone().filter(|_| tenant.send_api_key),
             send_message_id: tenant.send_message_id,
         };
-        (tenant.name.clone(), genesys::Client::new(settings, doors.http.clone(), doors.clock.clone()))
-    });
+        (tenant.name.clone(), genesys::Client::new(settings, http.clone(), clock.clone()))
+    })
+}
+
+fn access(channel: &crate::config::Channel) -> genesys::ChannelAccess {
+    genesys::ChannelAccess { name: channel.name.clone(), id: channel.id.clone(), secrets: channel.secrets.clone() }
+}
+
+/// Every channel with the client of its tenant, for commands.
+pub(crate) fn genesys_doors(
+    config: &Config,
+    http: &HttpClient,
+    clock: &Clock,
+) -> Vec<(genesys::ChannelAccess, genesys::Client)> {
+    let clients: Vec<_> = tenant_clients(config, http, clock).collect();
+    let door = |channel: &crate::config::Channel| {
+        let (_, client) = clients.iter().find(|(name, _)| *name == channel.genesys)?;
+        Some((access(channel), client.clone()))
+    };
+    config.channels.iter().filter_map(door).collect()
+}
+
+/// Every provider account, for commands.
+pub(crate) fn provider_doors(config: &Config, http: &HttpClient, clock: &Clock) -> Vec<Provider> {
+    providers(config, http, clock)
+}
+
+fn genesys_directory(config: &Config, doors: &Doors) -> genesys::Directory {
     let channels = config.channels.iter().map(|channel| genesys::Channel {
-        access: genesys::ChannelAccess {
-            name: channel.name.clone(),
-            id: channel.id.clone(),
-            secrets: channel.secrets.clone(),
-        },
+        access: access(channel),
         genesys: channel.genesys.clone(),
         fault: doors.health.alarm(AlarmKind::ChannelFault, channel.name.as_str()),
     });
-    genesys::Directory::new(clients, channels)
+    genesys::Directory::new(tenant_clients(config, &doors.http, &doors.clock), channels)
 }
 
 fn consumer(config: &Config, providers: &[Provider], doors: &Doors) -> consumer_outbound::Directory {

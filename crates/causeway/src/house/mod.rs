@@ -9,6 +9,7 @@ mod reload;
 mod roles;
 
 pub use control::{ChannelUrls, channel_urls};
+pub(crate) use directories::{genesys_doors, provider_doors};
 pub use open::{Addresses, House, Opening, Refused};
 pub(crate) use open::{ledger_settings, open_broker, open_ledger_beside};
 pub use reload::Reload;

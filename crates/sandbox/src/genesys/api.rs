@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use axum::body::Body;
 use axum::extract::{Path, State as Shared};
 use axum::response::{IntoResponse, Response};
-use axum::routing::post;
+use axum::routing::{get, post};
 use axum::{Json, Router};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -20,7 +20,26 @@ use crate::door::{BODY_LIMIT, BODY_READ, cut_off};
 
 pub(super) fn routes(state: Arc<State>) -> Router {
     let missing = async || error(StatusCode::NOT_FOUND, "there is nothing here");
-    Router::new().route("/nexus/v3/channels/{channel_id}/messages", post(messages)).fallback(missing).with_state(state)
+    Router::new()
+        .route("/nexus/v3/channels/{channel_id}/messages", post(messages))
+        .route("/nexus/v3/channels/{channel_id}/media/{media_id}", get(media))
+        .fallback(missing)
+        .with_state(state)
+}
+
+/// There is no media here, which is told to those alone who may ask.
+async fn media(
+    Shared(state): Shared<Arc<State>>,
+    Path((channel_id, media_id)): Path<(String, String)>,
+    headers: HeaderMap,
+) -> Response {
+    if let Some(answer) = fault(&state) {
+        return answer;
+    }
+    match admit(&state, &channel_id, &headers, b"") {
+        Ok(_) => error(StatusCode::NOT_FOUND, &format!("Media {media_id} not found")),
+        Err((status, why)) => error(status, &why),
+    }
 }
 
 async fn messages(
@@ -69,12 +88,8 @@ fn fault(state: &State) -> Option<Response> {
     faults.answer_500.strikes().then(|| error(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error"))
 }
 
-fn accept(
-    state: &State,
-    channel_id: &str,
-    headers: &HeaderMap,
-    body: &Bytes,
-) -> Result<Response, (StatusCode, String)> {
+/// Whether a caller may use a channel; tells whether its signature was right.
+fn admit(state: &State, channel_id: &str, headers: &HeaderMap, body: &[u8]) -> Result<bool, (StatusCode, String)> {
     let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let Some(channel) = state.room().channels.get(channel_id).cloned() else {
         return Err((StatusCode::NOT_FOUND, format!("Channel {channel_id} not found")));
@@ -86,6 +101,17 @@ fn accept(
     if !signature_ok && !state.faults.accept_any_signature.strikes() {
         return Err((StatusCode::UNAUTHORIZED, "X-Hub-Signature is missing or wrong".to_owned()));
     }
+    Ok(signature_ok)
+}
+
+fn accept(
+    state: &State,
+    channel_id: &str,
+    headers: &HeaderMap,
+    body: &Bytes,
+) -> Result<Response, (StatusCode, String)> {
+    let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let signature_ok = admit(state, channel_id, headers, body)?;
     let bad = |why: String| (StatusCode::BAD_REQUEST, why);
     if header("content-type") != Some("application/json") {
         return Err(bad("Content-Type must be application/json".to_owned()));

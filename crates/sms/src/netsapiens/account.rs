@@ -150,6 +150,15 @@ impl Account {
         answer::rows(&self.config.name, answered, self.clock.now())
     }
 
+    /// The key's own limits (section 2.2).
+    pub(crate) async fn check(&self) -> Result<Vec<String>, SendError> {
+        let url = format!("{}/apikeys/~", self.config.base_url);
+        let (headers, body) = (self.headers(""), Bytes::new());
+        let call = Call { method: Method::GET, url, headers, body, timeout: self.timeout };
+        let answered = self.http.call(self.config.name.as_str(), "check", call).await;
+        answer::key(&self.config.name, answered, self.clock.now())
+    }
+
     pub(crate) fn accepts_secret(&self, secret: &str) -> bool {
         let given = secret.as_bytes();
         let matches = |known: &SecretString| known.expose_secret().as_bytes().ct_eq(given);

@@ -61,6 +61,36 @@ pub(super) fn rows(
     }
 }
 
+/// What is to be said of a key (section 2.2). A server too old to tell has taken it all the same.
+pub(super) fn key(
+    account: &NeighbourName,
+    answered: Result<Answer, CallError>,
+    now: Timestamp,
+) -> Result<Vec<String>, SendError> {
+    let cause = |error| format!("provider {account}: {error}");
+    let answer = answered.map_err(|error| SendError::Later { after: None, throttled: false, cause: cause(error) })?;
+    let body = runtime::lenient_json(&answer.body).unwrap_or_default();
+    match answer.status.as_u16() {
+        404 => {
+            return Ok(vec![format!(
+                "provider {account} does not tell about keys; whether this one may send is not known"
+            )]);
+        }
+        200..=299 => {}
+        _ => return Err(refused(account, &answer, &body, now)),
+    }
+    let key = Fields::of(&body);
+    let mut warnings = Vec::new();
+    if key.first(&["readonly"]).is_some_and(|readonly| ["yes", "true", "1"].contains(&readonly)) {
+        let told = "its key is read-only, so nothing can be sent; make one that may write messages";
+        return Err(SendError::AccountFault { cause: format!("provider {account}: {told}") });
+    }
+    if key.first(&["user-scope"]).is_some_and(|scope| scope.eq_ignore_ascii_case("super user")) {
+        warnings.push(format!("provider {account}: its key is a super user's; one limited to messages is enough"));
+    }
+    Ok(warnings)
+}
+
 /// Any 2xx is success (section 1), unless it holds a failure (section 3.1).
 fn accepted(account: &NeighbourName, body: &Value, session: SessionId) -> Result<Sent, SendError> {
     let first = match body {

@@ -11,6 +11,7 @@ use crate::cli::exit::Exit;
 use crate::cli::load::load_file;
 use crate::cli::{ConfigFile, output};
 use crate::config::{Channel, ChannelKind, Config};
+use crate::house::genesys_doors;
 
 /// `causeway genesys send`
 #[derive(Args)]
@@ -120,18 +121,9 @@ pub(super) fn find<'a>(config: &'a Config, name: &str) -> anyhow::Result<&'a Cha
 }
 
 fn door(config: &Config, channel: &Channel) -> anyhow::Result<(genesys::Client, genesys::ChannelAccess)> {
-    let tenant = config.genesys.iter().find(|tenant| tenant.name == channel.genesys);
-    let tenant = tenant.with_context(|| format!("no tenant is named {}", channel.genesys))?;
-    let settings = genesys::Tenant {
-        name: tenant.name.clone(),
-        base_url: tenant.base_url.clone(),
-        ccid: tenant.ccid.clone(),
-        channel_api_key: tenant.api_key.clone().filter(|_| tenant.send_api_key),
-        send_message_id: tenant.send_message_id,
-    };
-    let access =
-        genesys::ChannelAccess { name: channel.name.clone(), id: channel.id.clone(), secrets: channel.secrets.clone() };
-    Ok((genesys::Client::new(settings, HttpClient::new(&config.net)?, Clock::system()), access))
+    let doors = genesys_doors(config, &HttpClient::new(&config.net)?, &Clock::system());
+    let found = doors.into_iter().find(|(access, _)| access.name == channel.name);
+    found.map(|(access, client)| (client, access)).with_context(|| format!("no tenant is named {}", channel.genesys))
 }
 
 pub(super) fn trace() -> TraceId {

@@ -1,0 +1,172 @@
+//! `causeway doctor`: looks at everything a bridge stands on, and makes nothing.
+
+use std::time::Duration;
+
+use broker::{Broker, QueueReport, State};
+use clap::Args;
+use http::Method;
+use jiff::SignedDuration;
+use runtime::{Clock, HttpClient};
+
+use super::control::ask;
+use super::exit::Exit;
+use super::load::load_file;
+use super::{ConfigFile, output};
+use crate::config::Config;
+use crate::house::{genesys_doors, open_broker, open_ledger_beside, provider_doors};
+
+/// `causeway doctor`
+#[derive(Args)]
+pub(super) struct Doctor {
+    #[command(flatten)]
+    file: ConfigFile,
+}
+
+/// How long the broker is waited for.
+const CONNECTS: Duration = Duration::from_secs(10);
+/// Between the ledger's clock and this one; deadlines are built on the first, signatures and logs on the second.
+const CLOCKS_DIFFER: SignedDuration = SignedDuration::from_secs(5);
+
+/// What was seen, line by line.
+#[derive(Default)]
+struct Report {
+    findings: u32,
+    unseen: u32,
+}
+
+impl Report {
+    fn well(&self, what: &str) {
+        output::line(&format!("well     {what}"));
+    }
+
+    fn finding(&mut self, what: &str) {
+        self.findings += 1;
+        output::line(&format!("FINDING  {what}"));
+    }
+
+    fn unseen(&mut self, what: &str) {
+        self.unseen += 1;
+        output::line(&format!("unseen   {what}"));
+    }
+}
+
+impl Doctor {
+    pub(super) async fn run(self) -> Result<(), Exit> {
+        let loaded = load_file(&self.file.config, true)?;
+        let (config, clock) = (loaded.config, Clock::system());
+        let mut report = Report::default();
+        for warning in &loaded.warnings {
+            report.finding(warning);
+        }
+        queues(&config, &clock, &mut report).await;
+        ledger(&config, &clock, &mut report).await;
+        let http = HttpClient::new(&config.net)?;
+        for (access, client) in genesys_doors(&config, &http, &clock) {
+            match client.probe(&access).await {
+                Ok(()) => report.well(&format!("Genesys takes calls on channel {}", access.name)),
+                Err(refusal @ (genesys::Refusal::ChannelFault { .. } | genesys::Refusal::Never { .. })) => {
+                    report.finding(&refusal.to_string());
+                }
+                Err(refusal) => report.unseen(&format!("channel {} at Genesys: {refusal}", access.name)),
+            }
+        }
+        for provider in provider_doors(&config, &http, &clock) {
+            match provider.check().await {
+                Ok(warnings) if warnings.is_empty() => {
+                    report.well(&format!("provider {} takes the key", provider.name()))
+                }
+                Ok(warnings) => warnings.iter().for_each(|warning| report.finding(warning)),
+                Err(error @ sms::SendError::AccountFault { .. }) => report.finding(&error.to_string()),
+                Err(error) => report.unseen(&error.to_string()),
+            }
+        }
+        output::line(&format!("{} findings, {} not seen", report.findings, report.unseen));
+        match (report.findings, report.unseen) {
+            (0, 0) => Ok(()),
+            (0, _) => Err(Exit::Unseen),
+            _ => Err(Exit::Findings),
+        }
+    }
+}
+
+async fn queues(config: &Config, clock: &Clock, report: &mut Report) {
+    if let broker::Config::RabbitMq(settings) = &config.broker {
+        let mut looking = config.clone();
+        looking.broker = broker::Config::RabbitMq(broker::RabbitMqConfig { declare: false, ..settings.clone() });
+        match open_broker(&looking, clock).await {
+            Ok(broker) => {
+                rabbitmq(&broker, report).await;
+                broker.close().await;
+            }
+            Err(error) => report.unseen(&format!("{error:#}")),
+        }
+        report
+            .unseen("RabbitMQ's alarms, policies, and which of a queue's consumers is active: AMQP does not tell them");
+    }
+    match ask::<Vec<QueueReport>>(config, Method::GET, "/queues").await {
+        Ok(found) => look_at_queues(&found, report),
+        Err(error) => report.unseen(&format!("the queues of the running process: {error:#}")),
+    }
+}
+
+async fn rabbitmq(broker: &Broker, report: &mut Report) {
+    match broker.version().await {
+        Ok(Some((version, true))) => report.well(&format!("RabbitMQ {version}")),
+        Ok(Some((version, false))) => report.finding(&format!(
+            "RabbitMQ {version} does not spread partitions over replicas, because consumer priorities count for a single \
+             active consumer from 4.0 on; all stays correct, and unbalanced"
+        )),
+        Ok(None) => {}
+        Err(error) => report.unseen(&format!("RabbitMQ's version: {error:#}")),
+    }
+    let mut state = broker.state();
+    let known = |state: &State| !matches!(state, State::Connecting(_));
+    // Who does not answer in time is still connecting, and says why it is not through.
+    let _late = tokio::time::timeout(CONNECTS, state.wait_for(known)).await.is_err();
+    let found = state.borrow().clone();
+    match found {
+        State::Ready => report.well("every queue and exchange is as it must be"),
+        State::Topology(why) => report.finding(&format!("{why}; `causeway topology apply` makes what is missing")),
+        State::Blocked(why) => report.finding(&format!("RabbitMQ blocks publishers: {why}; free memory or disk")),
+        State::Connecting(why) => report.unseen(&format!("RabbitMQ: {why}; check broker.url, and that it is up")),
+    }
+}
+
+fn look_at_queues(found: &[QueueReport], report: &mut Report) {
+    let mut well = true;
+    for queue in found {
+        let name = &queue.queue;
+        if name.starts_with("causeway.dead.") && queue.ready > 0 {
+            well = false;
+            let told = "`causeway dead-letters list` tells why";
+            report.finding(&format!("{name} holds {} messages that nobody got; {told}", queue.ready));
+        } else if !name.starts_with("causeway.dead.") && queue.consumers == Some(0) {
+            well = false;
+            let told = "start a process that plays the role";
+            report.finding(&format!("{name} has no consumer, and {} messages wait; {told}", queue.ready));
+        }
+    }
+    if well {
+        report.well(&format!("{} queues, each with a consumer, and no dead letters", found.len()));
+    }
+}
+
+async fn ledger(config: &Config, clock: &Clock, report: &mut Report) {
+    let ledger = match open_ledger_beside(config, clock).await {
+        Ok(ledger) => ledger,
+        Err(error) => return report.finding(&format!("{error:#}")),
+    };
+    match ledger.check().await {
+        Ok(at) => {
+            let apart = at.duration_since(clock.now()).abs();
+            if apart > CLOCKS_DIFFER {
+                let told = "set the clocks of both machines by the same time server";
+                report.finding(&format!("the ledger's clock and this one differ by {} s; {told}", apart.as_secs()));
+            } else {
+                report.well("the ledger answers, and its clock is right");
+            }
+        }
+        Err(error) => report.unseen(&format!("the ledger: {error}")),
+    }
+    ledger.close().await;
+}
