@@ -131,10 +131,18 @@ impl House {
     where
         F: Fn((u32, u32), u32) -> BoxFuture<'static, Result<Done, Failure>> + Send + Sync + 'static,
     {
+        self.consume_on(settings, &[], script)
+    }
+
+    /// The same, with these targets for every message.
+    pub fn consume_on<F>(&self, settings: Consume, targets: &'static [&'static str], script: F) -> Consumer
+    where
+        F: Fn((u32, u32), u32) -> BoxFuture<'static, Result<Done, Failure>> + Send + Sync + 'static,
+    {
         let (seen, log) = watch::channel(Log::default());
         let shutdown = Shutdown::new();
         let (broker, following) = (self.broker.clone(), shutdown.clone());
-        let handler = Arc::new(Script { script, seen });
+        let handler = Arc::new(Script { script, seen, targets });
         let mut running = JoinSet::new();
         running.spawn(async move { broker.consume(settings, handler, following).await });
         Consumer { log, shutdown, running }
@@ -278,6 +286,7 @@ impl Consumer {
 
 struct Script<F> {
     script: F,
+    targets: &'static [&'static str],
     seen: watch::Sender<Log>,
 }
 
@@ -294,6 +303,10 @@ impl<F> Handle<InboundMessage> for Script<F>
 where
     F: Fn((u32, u32), u32) -> BoxFuture<'static, Result<Done, Failure>> + Send + Sync + 'static,
 {
+    fn targets(&self, _message: &InboundMessage) -> Vec<String> {
+        self.targets.iter().map(|target| (*target).to_owned()).collect()
+    }
+
     async fn handle(&self, message: &InboundMessage, attempt: u32) -> Result<Done, Failure> {
         let numbers = numbers(message);
         self.seen.send_modify(|log| {

@@ -28,6 +28,8 @@ macro_rules! contract_suite {
             retry_keeps_order,
             attempts_are_exhausted,
             unavailable_spends_no_attempt,
+            a_target_in_trouble_is_probed_by_one,
+            a_refused_channel_holds_a_quarter,
             reject_goes_to_dead_letters_and_lane_goes_on,
             before_dead_letter_is_tried_until_it_succeeds,
             unreadable_body_is_quarantined,

@@ -204,3 +204,60 @@ pub async fn duplicate_is_settled(config: Config) {
     consumer.stop().await;
     house.empty().await;
 }
+
+/// A target in trouble is probed by one call at a time, and not more often than its breaker says; then all goes on at once, and
+/// no message has spent a try.
+pub async fn a_target_in_trouble_is_probed_by_one(config: Config) {
+    // As many as open a breaker when each has failed once.
+    const MESSAGES: u32 = 5;
+    let house = House::open(&config).await;
+    for conversation in 1..=MESSAGES {
+        house.publish(&message(conversation, 1)).await;
+    }
+    let (switch, well) = tokio::sync::watch::channel(false);
+    let times = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+    let tried = std::sync::Arc::clone(&times);
+    let mut consumer = house.consume_on(consume(), &["sales", "carrier"], move |_, attempt| {
+        assert_eq!(attempt, 1, "trouble spends no try");
+        tried.lock().expect("nobody panics over a time").push(tokio::time::Instant::now());
+        let down =
+            || Failure::Unavailable { target: "carrier".to_owned(), after: None, cause: anyhow::anyhow!("down") };
+        answer(if *well.borrow() { Ok(Done::Done) } else { Err(down()) })
+    });
+    let all = usize::try_from(MESSAGES).expect("a few");
+    consumer.until("a breaker that opens, and two probes", |log| log.tries.len() >= all + 2).await;
+    let took = {
+        let times = times.lock().expect("nobody panics over a time");
+        times[all + 1].duration_since(times[all - 1])
+    };
+    assert!(took > Duration::from_millis(2_900), "one second and two, and not {took:?}");
+    switch.send_replace(true);
+    let log = consumer.until_done(all).await;
+    assert_eq!(log.told.len(), 0);
+    consumer.stop().await;
+    house.empty().await;
+}
+
+/// A channel that refuses every call holds a quarter of what may be in hand; the rest is told of and dead-lettered, in order.
+pub async fn a_refused_channel_holds_a_quarter(config: Config) {
+    const MESSAGES: u32 = 12;
+    let house = House::open(&config).await;
+    for conversation in 1..=MESSAGES {
+        house.publish(&message(conversation, 1)).await;
+    }
+    let settings = crate::Consume { prefetch: 8, ..consume() };
+    let mut consumer = house.consume_on(settings, &["sales", "carrier"], |_, _| {
+        let cause = anyhow::anyhow!("its secret is refused");
+        answer(Err(Failure::Fault { target: "sales".to_owned(), cause }))
+    });
+    let left = 2;
+    let told = usize::try_from(MESSAGES - left).expect("a few");
+    let log = consumer.until("all but a quarter of eight", |log| log.told.len() >= told).await;
+    assert!(log.told.iter().all(|told| told.reason == DeadReason::Rejected("channel-fault")), "{:?}", log.told);
+    consumer.stop().await;
+    let dead = house.dead().await;
+    assert_eq!(dead.len(), told);
+    let work = house.broker.queues().await.expect("it answers");
+    let waiting: u64 = work.iter().filter(|queue| !queue.queue.contains(".dead.")).map(|queue| queue.ready).sum();
+    assert_eq!(waiting, u64::from(left), "what is held is handed back");
+}

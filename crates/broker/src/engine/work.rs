@@ -255,8 +255,9 @@ fn tell_trouble(neighbour: &str, cause: &anyhow::Error, waits: u32) {
 /// What a try told about its targets. A failed try counts against the widest of them; which it was, only they know.
 fn told_by<'a>(tried: &'a Result<Done, Failure>, targets: &'a [String]) -> Told<'a> {
     match tried {
-        Ok(_) | Err(Failure::Reject { .. }) => Told::Well,
-        Err(Failure::NotYet { .. }) => Told::Nothing,
+        Ok(Done::Done) | Err(Failure::Reject { .. }) => Told::Well,
+        // For what was done before nobody was called.
+        Ok(Done::Duplicate) | Err(Failure::NotYet { .. }) => Told::Nothing,
         Err(Failure::Retry { cause, .. }) if cause.is::<Panicked>() => Told::Nothing,
         Err(Failure::Retry { .. }) => {
             targets.last().map_or(Told::Nothing, |target| Told::Trouble { target, after: None })
