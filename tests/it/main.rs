@@ -6,6 +6,7 @@ mod browser;
 mod commands;
 mod conversation;
 mod crash;
+mod dead_letters;
 mod http;
 mod neighbours;
 mod outage;

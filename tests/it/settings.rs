@@ -52,18 +52,28 @@ pub(crate) struct Settings {
     pub(crate) log: String,
     pub(crate) delivered_when: &'static str,
     pub(crate) grace: &'static str,
+    pub(crate) expire_replies: &'static str,
 }
 
 impl Settings {
     pub(crate) fn on(queues: Queues) -> Self {
         let any = "127.0.0.1:0".to_owned();
         let (http, admin, log) = (any.clone(), any, "info".to_owned());
-        Self { queues, books: Books::Sqlite, http, admin, log, delivered_when: "accepted", grace: "30s" }
+        Self {
+            queues,
+            books: Books::Sqlite,
+            http,
+            admin,
+            log,
+            delivered_when: "accepted",
+            grace: "30s",
+            expire_replies: "4h",
+        }
     }
 
     /// The TOML of a bridge that keeps its files in `folder`.
     pub(crate) fn toml(&self, folder: &Path, genesys: &GenesysSim, netsapiens: &NetSapiensSim) -> String {
-        let Self { queues, books, http, admin, log, delivered_when, grace } = self;
+        let Self { queues, books, http, admin, log, delivered_when, grace, expire_replies } = self;
         let folder = folder.display();
         let broker = match queues {
             Queues::Embedded => format!("kind = \"embedded\"\npath = \"{folder}/broker\""),
@@ -89,6 +99,8 @@ impl Settings {
             [shutdown]
             grace = "{grace}"
             lag = "0s"
+            [expire]
+            replies = "{expire_replies}"
             [receipts]
             hold = "200ms"
             [log]

@@ -1,14 +1,14 @@
 //! The bridge as processes of its own, between the simulated neighbours.
 
 use std::fs::{self, File};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::ops::Deref;
 use std::path::PathBuf;
 use std::process::{ExitStatus, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use tempfile::TempDir;
-use test_support::free_port;
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
@@ -42,9 +42,24 @@ impl Deref for Town {
     }
 }
 
+/// An address that nobody else is given while the process that had it is down. The system hands out ports from 32768 on, so
+/// the neighbours would otherwise find another test's bridge there, which takes what they send.
 fn address() -> SocketAddr {
-    SocketAddr::from(([127, 0, 0, 1], free_port()))
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    loop {
+        let step = NEXT.fetch_add(1, Ordering::Relaxed);
+        let offset = (std::process::id().wrapping_mul(131) + step) % u32::from(HIGHEST - LOWEST);
+        let port = LOWEST + u16::try_from(offset).expect("it is in the range");
+        let address = SocketAddr::from(([127, 0, 0, 1], port));
+        if TcpListener::bind(address).is_ok() {
+            return address;
+        }
+    }
 }
+
+/// Ports below those the system hands out, and above those with names.
+const LOWEST: u16 = 20_000;
+const HIGHEST: u16 = 32_000;
 
 impl Town {
     pub(crate) async fn on(queues: Queues) -> Self {

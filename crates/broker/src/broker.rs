@@ -1,3 +1,5 @@
+use std::collections::HashMap;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,8 +10,8 @@ use tokio::sync::watch;
 
 use crate::source::{Lost, Source};
 use crate::{
-    Config, Consume, DeadLetterReport, Envelope, Handle, OpenError, PublishError, QueueName, QueueReport, State,
-    Topology, embedded, engine, rabbitmq,
+    Config, Consume, DeadLetterReport, Envelope, Handle, Letter, OpenError, PublishError, QueueName, QueueReport, Sift,
+    Sifted, Sifting, State, Topology, embedded, engine, rabbitmq,
 };
 
 /// A webhook is answered within two seconds whatever the broker does, so storing must end before that.
@@ -165,10 +167,54 @@ impl Broker {
     /// # Errors
     /// The broker does not answer.
     pub async fn dead_letters(&self, family: Family, limit: usize) -> anyhow::Result<Vec<DeadLetterReport>> {
+        let mut reports = Vec::new();
+        let see = |letter: &Letter| {
+            reports.push(letter.report.clone());
+            ControlFlow::Continue(())
+        };
+        self.letters(family, limit, see).await?;
+        Ok(reports)
+    }
+
+    /// Shows the oldest dead letters of a family whole, in order, until `see` has seen enough; they stay where they are.
+    /// Whoever else looks meanwhile may not see them.
+    ///
+    /// # Errors
+    /// The broker does not answer.
+    pub async fn letters(
+        &self,
+        family: Family,
+        limit: usize,
+        mut see: impl FnMut(&Letter) -> ControlFlow<()> + Send,
+    ) -> anyhow::Result<()> {
         match &self.inner {
-            Inner::RabbitMq(connection) => connection.dead_letters(family, limit).await,
-            Inner::Embedded(store) => store.dead_letters(family, limit).await,
+            Inner::RabbitMq(connection) => connection.letters(family, limit, &mut see).await,
+            Inner::Embedded(store) => store.letters(family, limit, &mut see).await,
         }
+    }
+
+    /// Walks through the oldest dead letters of a family, at most `limit`, in order. One with a decision is published to the
+    /// queue it died in and then removed, or removed; one without stays where it is. Ended at any point, it loses nothing; at
+    /// worst one letter stands in both queues.
+    ///
+    /// # Errors
+    /// The broker does not answer, and nothing was done.
+    pub async fn sift(
+        &self,
+        family: Family,
+        limit: usize,
+        decisions: &HashMap<String, Sift>,
+    ) -> anyhow::Result<Sifting> {
+        let sifting = match &self.inner {
+            Inner::RabbitMq(connection) => connection.sift(family, limit, decisions).await,
+            Inner::Embedded(store) => store.sift(family, limit, decisions).await,
+        }?;
+        for (_, outcome) in &sifting.settled {
+            if let Sifted::Requeued(queue) = outcome {
+                metrics::counter!("causeway_published_total", "queue" => queue.clone()).increment(1);
+            }
+        }
+        Ok(sifting)
     }
 
     /// Waits until what was opened is closed: the connections, or the store.

@@ -8,4 +8,4 @@ mod verdict;
 
 pub use directory::{Account, Channel, Directory, WhenUnsure};
 pub use handler::{Config, Deps, run};
-pub use verdict::number_target;
+pub use verdict::{MAYBE_SENT, number_target};

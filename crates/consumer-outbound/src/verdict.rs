@@ -10,7 +10,7 @@ use sms::SendError;
 use crate::handler::Walk;
 
 /// What an agent is told of a reply whose fate nobody could find out.
-pub(crate) const MAYBE_SENT: &str = "It is not known whether this message was sent; it may have been delivered.";
+pub const MAYBE_SENT: &str = "It is not known whether this message was sent; it may have been delivered.";
 
 /// How soon a refused account is tried again.
 const ACCOUNT_PROBE: Duration = Duration::from_secs(60);

@@ -13,8 +13,10 @@ use runtime::ManualClock;
 
 use crate::{ArrivalVerdict, Begin, Effect, Entry, Ledger, Outcome, ReceiptVerdict, What};
 
+mod reopened;
 mod strangers;
 
+pub use reopened::*;
 pub use strangers::{what_was_claimed_is_told, words_of_strangers_are_taken_as_they_come};
 
 /// A fresh ledger, and the hand of its clock.
@@ -35,7 +37,8 @@ macro_rules! contract_suite {
             arrivals_match_one_to_one, receipts_move_forward, receipts_by_table, a_late_word_moves_nothing_back,
             sessions_are_remembered, sessions_in_use_are_kept, timelines_are_found,
             what_was_never_begun_is_found_as_well, finished_business_is_forgotten, what_was_claimed_is_told,
-            words_of_strangers_are_taken_as_they_come);
+            words_of_strangers_are_taken_as_they_come, what_failed_is_opened_again, what_was_sent_stays_so,
+            what_is_in_hand_is_left_alone, a_failure_that_is_tried_anew_is_told_once);
     };
     ($fresh:path: $($name:ident),* $(,)?) => {$(
         #[tokio::test]

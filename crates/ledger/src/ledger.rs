@@ -7,7 +7,9 @@ use runtime::Clock;
 use secrecy::SecretString;
 
 use crate::postgres::looks::Look;
-use crate::types::{ArrivalVerdict, AttemptId, Begin, Effect, Entry, LedgerError, Line, Outcome, ReceiptVerdict};
+use crate::types::{
+    ArrivalVerdict, AttemptId, Begin, Effect, Entry, LedgerError, Line, Outcome, ReceiptVerdict, Reopened,
+};
 use crate::{postgres, sqlite};
 
 /// Which ledger.
@@ -193,6 +195,24 @@ impl Ledger {
                 store
                     .run(wants, move |book| postgres::effects::retake(book, &effect, &interrupted, lease(call_timeout)))
                     .await
+            }
+        }
+    }
+
+    /// Opens an effect again that was given up: a replay of it is not swallowed as a duplicate, and its receipts to `recipient`
+    /// (as the webhook wrote it) may still say that it was delivered. What was made, or is being made, stays as it is.
+    ///
+    /// # Errors
+    /// The ledger does not answer.
+    pub async fn reopen(&self, effect: &Effect, recipient: Option<&str>) -> Result<Reopened, LedgerError> {
+        let (effect, recipient) = (effect.clone(), recipient.map(str::to_owned));
+        match &self.inner {
+            Inner::Sqlite(store) => {
+                store.run(move |book| sqlite::effects::reopen(book, &effect, recipient.as_deref())).await
+            }
+            Inner::Postgres(store) => {
+                let wants = postgres::effects::wants_reopened(&effect, recipient.as_deref());
+                store.run(wants, move |book| postgres::effects::reopen(book, &effect, recipient.as_deref())).await
             }
         }
     }

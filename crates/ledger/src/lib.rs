@@ -15,5 +15,5 @@ pub mod contract;
 
 pub use ledger::{Config, Ledger, PostgresConfig, SqliteConfig, TimeSource};
 pub use types::{
-    ArrivalVerdict, AttemptId, Begin, Effect, Entry, LedgerError, Line, Outcome, POISON, ReceiptVerdict, What,
+    ArrivalVerdict, AttemptId, Begin, Effect, Entry, LedgerError, Line, Outcome, POISON, ReceiptVerdict, Reopened, What,
 };

@@ -13,6 +13,8 @@ pub(crate) enum State {
     Failed,
     /// It was taken back.
     Removed,
+    /// It did not, and is tried anew: it may still reach the recipient.
+    Reopened,
 }
 
 impl State {
@@ -29,11 +31,12 @@ impl State {
             Self::Delivered => "delivered",
             Self::Failed => "failed",
             Self::Removed => "removed",
+            Self::Reopened => "reopened",
         }
     }
 
     pub(crate) fn from_word(word: &str) -> Option<Self> {
-        [Self::Delivered, Self::Failed, Self::Removed].into_iter().find(|state| state.word() == word)
+        [Self::Delivered, Self::Failed, Self::Removed, Self::Reopened].into_iter().find(|state| state.word() == word)
     }
 }
 
@@ -41,12 +44,22 @@ impl State {
 pub(crate) fn verdict(last: Option<(State, bool)>, next: State) -> ReceiptVerdict {
     match last {
         // What was never said to have arrived cannot be taken back.
-        None if next == State::Removed => ReceiptVerdict::Outdated,
-        None => ReceiptVerdict::Emit,
+        None | Some((State::Reopened, _)) if next == State::Removed => ReceiptVerdict::Outdated,
+        // The agent was told of the failure before, and a second one is no news.
+        Some((State::Reopened, true)) if next == State::Failed => ReceiptVerdict::Repeat,
+        None | Some((State::Reopened, _)) => ReceiptVerdict::Emit,
         Some((state, true)) if state == next => ReceiptVerdict::Repeat,
         Some((state, false)) if state == next => ReceiptVerdict::Emit,
         Some((State::Delivered, _)) if next == State::Removed => ReceiptVerdict::Emit,
         Some(_) => ReceiptVerdict::Outdated,
+    }
+}
+
+/// What is recorded of a receipt. The failure of what is tried anew is told, but forbids nothing.
+pub(crate) fn recorded(last: Option<(State, bool)>, next: State) -> State {
+    match last {
+        Some((State::Reopened, _)) if next == State::Failed => State::Reopened,
+        _ => next,
     }
 }
 

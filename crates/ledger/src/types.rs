@@ -105,6 +105,20 @@ pub enum ReceiptVerdict {
     Outdated,
 }
 
+/// Whether an effect may be made anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reopened {
+    /// It is as if it had never been begun.
+    Fresh,
+    /// It was made, and stays so.
+    AlreadySent,
+    /// Somebody may be making it until then.
+    InHand {
+        /// The attempt's deadline.
+        until: Timestamp,
+    },
+}
+
 /// What a timeline line says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -129,6 +143,10 @@ pub enum What {
     ReceiptDropped,
     /// It was dead-lettered.
     Dead,
+    /// It was put back from the dead letters, to be tried anew.
+    Replayed,
+    /// It was removed from the dead letters, for the reason that stands there.
+    Discarded,
 }
 
 impl What {
@@ -145,10 +163,12 @@ impl What {
             Self::Receipt => "receipt",
             Self::ReceiptDropped => "receipt-dropped",
             Self::Dead => "dead",
+            Self::Replayed => "replayed",
+            Self::Discarded => "discarded",
         }
     }
 
-    pub(crate) const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 12] = [
         Self::Received,
         Self::Began,
         Self::Released,
@@ -159,6 +179,8 @@ impl What {
         Self::Receipt,
         Self::ReceiptDropped,
         Self::Dead,
+        Self::Replayed,
+        Self::Discarded,
     ];
 }
 

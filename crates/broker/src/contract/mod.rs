@@ -4,10 +4,12 @@
 
 mod delivery;
 pub mod house;
+mod letters;
 mod stopping;
 mod verdicts;
 
 pub use delivery::*;
+pub use letters::*;
 pub use stopping::*;
 pub use verdicts::*;
 
@@ -47,6 +49,12 @@ macro_rules! contract_suite {
             soft_stop_finishes_what_is_in_hand,
             settled_does_not_come_back_after_a_soft_stop,
             single_active_consumer,
+            letters_are_seen_whole_and_stay,
+            a_requeued_letter_is_consumed_again,
+            letters_that_stay_keep_their_order,
+            a_sift_that_stops_half_way_loses_nothing,
+            many_letters_are_sifted_in_order,
+            a_letter_of_no_queue_stays,
         }
     };
 }

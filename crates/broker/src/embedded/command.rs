@@ -3,7 +3,7 @@ use model::Family;
 use tokio::sync::oneshot;
 
 use crate::source::{Delivery, Lost};
-use crate::{DeadLetterReport, Envelope, PublishError, QueueReport};
+use crate::{Envelope, Letter, PublishError, QueueReport};
 
 /// What the thread that owns the database is asked to do.
 pub(super) enum Command {
@@ -35,6 +35,20 @@ pub(super) enum Settle {
 /// The answer to a fetch.
 pub(super) type Batch = Result<Vec<Delivery>, Lost>;
 
+/// A dead letter and its row.
+pub(super) struct Kept {
+    pub(super) row: i64,
+    pub(super) letter: Letter,
+}
+
+/// What is done with the dead letter of a row.
+#[derive(Clone, Copy)]
+pub(super) struct Move {
+    pub(super) row: i64,
+    /// The queue it goes to; `None` for nowhere.
+    pub(super) queue: Option<usize>,
+}
+
 pub(super) enum Control {
     Subscribe {
         queue: usize,
@@ -57,10 +71,18 @@ pub(super) enum Control {
     Queues {
         answer: oneshot::Sender<anyhow::Result<Vec<QueueReport>>>,
     },
-    DeadLetters {
+    /// A page of dead letters behind a row.
+    Letters {
         family: Family,
+        after: i64,
         limit: usize,
-        answer: oneshot::Sender<anyhow::Result<Vec<DeadLetterReport>>>,
+        answer: oneshot::Sender<anyhow::Result<Vec<Kept>>>,
+    },
+    /// All of them in one transaction.
+    Sift {
+        family: Family,
+        moves: Vec<Move>,
+        answer: oneshot::Sender<anyhow::Result<()>>,
     },
     Close {
         answer: oneshot::Sender<()>,

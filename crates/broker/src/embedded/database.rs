@@ -7,9 +7,10 @@ use jiff::Timestamp;
 use model::{Family, MessageId, TraceId};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::command::Settle;
+use super::command::{Kept, Settle};
+use crate::letters::id_of;
 use crate::source::{Content, Delivery, Tag};
-use crate::{DeadLetterReport, Envelope, OpenError, QueueName, Topology};
+use crate::{DeadLetterReport, Envelope, Letter, OpenError, QueueName, Topology};
 
 const SCHEMA_VERSION: i64 = 1;
 
@@ -164,21 +165,36 @@ impl Database {
         Ok(found.map(timestamp))
     }
 
-    pub(super) fn dead_letters(&self, family: Family, limit: usize) -> rusqlite::Result<Vec<DeadLetterReport>> {
+    /// Dead letters of a family behind a row, in order.
+    pub(super) fn letters(&self, family: Family, after: i64, limit: usize) -> rusqlite::Result<Vec<Kept>> {
         const LIST: &str =
-            "SELECT message_id, reason, detail, at, origin FROM dead WHERE family = ?1 ORDER BY id LIMIT ?2";
+            "SELECT id, message_id, reason, detail, at, origin, kind, conversation, trace, received_at, body
+            FROM dead WHERE family = ?1 AND id > ?2 ORDER BY id LIMIT ?3";
         let mut statement = self.connection.prepare_cached(LIST)?;
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let rows = statement.query_map(params![family.word(), limit], |row| {
-            Ok(DeadLetterReport {
-                id: row.get(0)?,
-                reason: row.get(1)?,
-                detail: row.get(2)?,
-                at: timestamp(row.get(3)?),
-                from: row.get(4)?,
-            })
-        })?;
-        rows.collect()
+        let mut rows = statement.query(params![family.word(), after, limit])?;
+        let mut found = Vec::new();
+        let mut bytes = 0;
+        while let Some(row) = rows.next()? {
+            let kept = kept(row)?;
+            bytes += kept.letter.body.len();
+            found.push(kept);
+            if bytes >= FETCH_BYTES {
+                break;
+            }
+        }
+        Ok(found)
+    }
+
+    /// Puts a dead letter at the end of a queue, where one is given, and removes it; whether it was there.
+    pub(super) fn sift(&mut self, row: i64, queue: Option<i64>) -> rusqlite::Result<bool> {
+        const REQUEUE: &str = "INSERT INTO message
+            SELECT ?2, ?3, message_id, kind, conversation, trace, received_at, body FROM dead WHERE id = ?1";
+        if let Some(queue) = queue {
+            self.connection.prepare_cached(REQUEUE)?.execute([row, self.next_id, queue])?;
+            self.next_id += 1;
+        }
+        Ok(self.connection.prepare_cached("DELETE FROM dead WHERE id = ?1")?.execute([row])? > 0)
     }
 
     /// Finds out whether the disk takes data again, with as much of it as a large message has.
@@ -288,6 +304,26 @@ fn delivery(row: &Row<'_>) -> rusqlite::Result<(Delivery, usize)> {
         body: Bytes::from(body),
     };
     Ok((Delivery { tag: Tag(id.unsigned_abs()), content: Content::Envelope(envelope) }, len))
+}
+
+fn kept(row: &Row<'_>) -> rusqlite::Result<Kept> {
+    let body: Vec<u8> = row.get(10)?;
+    let report = DeadLetterReport {
+        id: id_of(row.get(1)?, &body),
+        reason: row.get(2)?,
+        detail: row.get(3)?,
+        at: timestamp(row.get(4)?),
+        from: row.get(5)?,
+    };
+    let letter = Letter {
+        report,
+        kind: row.get(6)?,
+        conversation: row.get(7)?,
+        trace: row.get(8)?,
+        received_at: Some(timestamp(row.get(9)?)),
+        body: Bytes::from(body),
+    };
+    Ok(Kept { row: row.get(0)?, letter })
 }
 
 fn nanoseconds(time: Timestamp) -> i64 {

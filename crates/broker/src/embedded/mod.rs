@@ -6,6 +6,7 @@
 
 mod command;
 mod database;
+mod letters;
 mod queue;
 mod store;
 mod subscription;

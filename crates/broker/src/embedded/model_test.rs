@@ -265,8 +265,12 @@ impl World {
             prop_assert_eq!(held, line.expected.stored.len() as u64, "{}", &report.queue);
             prop_assert!(report.in_hand.unwrap() <= u64::from(line.expected.prefetch));
         }
-        let dead = self.store().dead_letters(model::Family::Inbound, 1000).await.unwrap();
-        let dead: Vec<String> = dead.into_iter().map(|letter| letter.id).collect();
+        let mut dead = Vec::new();
+        let mut see = |letter: &crate::Letter| {
+            dead.push(letter.report.id.clone());
+            std::ops::ControlFlow::Continue(())
+        };
+        self.store().letters(model::Family::Inbound, 1000, &mut see).await.unwrap();
         prop_assert_eq!(&dead, &self.dead);
         Ok(())
     }

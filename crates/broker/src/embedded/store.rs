@@ -3,7 +3,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
-use model::Family;
 use runtime::Clock;
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -12,9 +11,7 @@ use super::command::{Command, Control, Write};
 use super::database::Database;
 use super::writer::Writer;
 use crate::source::Lost;
-use crate::{
-    DeadLetterReport, EmbeddedConfig, Envelope, OpenError, PublishError, QueueName, QueueReport, State, Topology,
-};
+use crate::{EmbeddedConfig, Envelope, OpenError, PublishError, QueueName, QueueReport, State, Topology};
 
 /// Commands that may wait for the thread. Beyond that, callers wait.
 const CHANNEL: usize = 2048;
@@ -81,12 +78,17 @@ impl Store {
         Ok(Self { shared: Arc::new(Shared { commands: Some(commands), queues, state, subscribers, thread }) })
     }
 
+    /// The queue of a name, as the thread numbers them.
+    pub(super) fn queue_named(&self, name: &str) -> Option<usize> {
+        self.shared.queues.iter().find(|(queue, _)| queue.to_string() == name).map(|(_, index)| *index)
+    }
+
     pub(super) fn commands(&self) -> &mpsc::Sender<Command> {
         self.shared.commands.as_ref().expect("only the drop of the last clone takes the sender")
     }
 
     /// Sends a command and waits for its answer.
-    async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Result<T, Closed> {
+    pub(super) async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Result<T, Closed> {
         let (answer, mut answered) = oneshot::channel();
         self.commands().send(command(answer)).await.map_err(|_| Closed)?;
         self.answer(&mut answered).await
@@ -149,10 +151,6 @@ impl Store {
 
     pub(crate) async fn queues(&self) -> anyhow::Result<Vec<QueueReport>> {
         self.ask(|answer| Command::Control(Control::Queues { answer })).await?
-    }
-
-    pub(crate) async fn dead_letters(&self, family: Family, limit: usize) -> anyhow::Result<Vec<DeadLetterReport>> {
-        self.ask(|answer| Command::Control(Control::DeadLetters { family, limit, answer })).await?
     }
 
     /// Stores what was asked for before, closes the file and ends the thread. Other clones find the store closed.

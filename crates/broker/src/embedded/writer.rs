@@ -6,7 +6,7 @@ use runtime::Clock;
 use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::command::{Command, Control, Settle, Write};
+use super::command::{Command, Control, Move, Settle, Write};
 use super::database::{Database, Found, explain, family_of};
 use super::queue::{Queue, Subscriber};
 use crate::source::Lost;
@@ -17,6 +17,11 @@ const BATCH: usize = 512;
 
 /// How often a disk that failed is tried again.
 const PROBE: Duration = Duration::from_millis(200);
+
+/// Where a family stands in [`Family::ALL`].
+fn place(family: Family) -> usize {
+    Family::ALL.iter().position(|one| *one == family).expect("ALL holds every family")
+}
 
 impl Drop for Writer {
     /// However the thread ends, nobody takes the store for ready afterwards.
@@ -175,9 +180,7 @@ impl Writer {
                 queue.length -= 1;
                 touched[hold.queue] = true;
                 if matches!(settle, Settle::DeadLetter { .. }) {
-                    let family = family_of(&queue.name);
-                    let position = Family::ALL.iter().position(|one| *one == family).expect("ALL holds every family");
-                    self.dead[position] += 1;
+                    self.dead[place(family_of(&queue.name))] += 1;
                 }
                 drop(answer.send(Ok(())));
             }
@@ -218,10 +221,11 @@ impl Writer {
             }
             Control::CheckLeases { queue } => touched[queue] = true,
             Control::Queues { answer } => drop(answer.send(self.report())),
-            Control::DeadLetters { family, limit, answer } => {
-                let found = self.database.dead_letters(family, limit);
+            Control::Letters { family, after, limit, answer } => {
+                let found = self.database.letters(family, after, limit);
                 drop(answer.send(found.map_err(|error| anyhow::anyhow!(explain(&error)))));
             }
+            Control::Sift { family, moves, answer } => drop(answer.send(self.sift(family, &moves, touched))),
             Control::Close { answer } => return ControlFlow::Break(answer),
             #[cfg(test)]
             Control::LimitPages { pages, answer } => {
@@ -230,6 +234,38 @@ impl Writer {
             }
         }
         ControlFlow::Continue(())
+    }
+
+    /// Moves dead letters in one transaction.
+    fn sift(&mut self, family: Family, moves: &[Move], touched: &mut [bool]) -> anyhow::Result<()> {
+        let gone = self.transact_sift(moves).map_err(|error| {
+            self.database.rollback();
+            let why = explain(&error);
+            self.tell(State::Blocked(why.clone()));
+            anyhow::anyhow!(why)
+        })?;
+        for one in gone {
+            self.dead[place(family)] -= 1;
+            if let Some(queue) = one.queue {
+                self.queues[queue].length += 1;
+                touched[queue] = true;
+            }
+        }
+        Ok(())
+    }
+
+    /// The moves whose letters were there.
+    fn transact_sift(&mut self, moves: &[Move]) -> rusqlite::Result<Vec<Move>> {
+        self.database.begin()?;
+        let mut gone = Vec::with_capacity(moves.len());
+        for one in moves {
+            let queue = one.queue.map(|queue| self.queues[queue].key);
+            if self.database.sift(one.row, queue)? {
+                gone.push(*one);
+            }
+        }
+        self.database.commit()?;
+        Ok(gone)
     }
 
     fn report(&self) -> anyhow::Result<Vec<QueueReport>> {

@@ -3,7 +3,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::anyhow;
-use lapin::options::{BasicGetOptions, ConfirmSelectOptions, QueueDeclareOptions};
+use lapin::options::{ConfirmSelectOptions, QueueDeclareOptions};
 use lapin::types::FieldTable;
 use lapin::{BasicProperties, Channel};
 use model::Family;
@@ -20,9 +20,7 @@ use super::subscription::Subscription;
 use super::topology::{Surveyor, Wrong, code, policies};
 use super::{greeting, properties, publisher, told};
 use crate::source::Lost;
-use crate::{
-    DeadLetterReport, Envelope, OpenError, PublishError, QueueName, QueueReport, RabbitMqConfig, State, Topology,
-};
+use crate::{Envelope, OpenError, PublishError, QueueName, QueueReport, RabbitMqConfig, State, Topology};
 
 /// RabbitMQ, by two connections: a broker that blocks publishers must not hold back acks. Cheap to clone.
 #[derive(Clone)]
@@ -146,8 +144,12 @@ impl Connection {
         started.clone()
     }
 
-    async fn consuming(&self) -> anyhow::Result<Arc<lapin::Connection>> {
+    pub(super) async fn consuming(&self) -> anyhow::Result<Arc<lapin::Connection>> {
         connected(&mut self.shared.consuming.clone()).await
+    }
+
+    pub(super) fn topology(&self) -> &Topology {
+        &self.shared.topology
     }
 
     pub(crate) fn state(&self) -> watch::Receiver<State> {
@@ -192,21 +194,6 @@ impl Connection {
             }
         }
         let _closed_or_gone = channel.close(200, "looked".into()).await;
-        Ok(reports)
-    }
-
-    pub(crate) async fn dead_letters(&self, family: Family, limit: usize) -> anyhow::Result<Vec<DeadLetterReport>> {
-        let link = self.consuming().await?;
-        let channel = link.create_channel().await?;
-        let name = QueueName::Dead(family).to_string();
-        let mut reports = Vec::new();
-        while reports.len() < limit {
-            let got = channel.basic_get(name.as_str().into(), BasicGetOptions::default()).await?;
-            let Some(got) = got else { break };
-            reports.push(properties::report(&got.delivery));
-        }
-        // Nothing was acked, so closing puts every one of them back in its place.
-        channel.close(200, "looked".into()).await?;
         Ok(reports)
     }
 

@@ -6,6 +6,7 @@
 mod acks;
 mod connection;
 mod greeting;
+mod letters;
 mod link;
 mod presence;
 mod properties;

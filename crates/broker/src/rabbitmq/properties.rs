@@ -7,8 +7,9 @@ use lapin::message::Delivery as Received;
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 use model::{MessageId, TraceId};
 
+use crate::letters::id_of;
 use crate::source::{Content, DeadLetter, Delivery};
-use crate::{DeadLetterReport, Envelope};
+use crate::{DeadLetterReport, Envelope, Letter};
 
 const PERSISTENT: u8 = 2;
 
@@ -105,15 +106,39 @@ fn text(headers: &FieldTable, key: &str) -> Option<String> {
     }
 }
 
-/// What a dead letter says of itself.
-pub(super) fn report(received: &Received) -> DeadLetterReport {
-    let headers = received.properties.headers().clone().unwrap_or_default();
+/// A dead letter, whole.
+pub(super) fn letter(received: Received) -> Letter {
+    let properties = &received.properties;
+    let headers = properties.headers().clone().unwrap_or_default();
     let of = |key| text(&headers, key).unwrap_or_default();
-    DeadLetterReport {
-        id: received.properties.message_id().as_ref().map(ToString::to_string).unwrap_or_default(),
+    let report = DeadLetterReport {
+        id: id_of(properties.message_id().as_ref().map(ToString::to_string), &received.data),
         reason: of("dead-reason"),
         detail: of("dead-detail"),
         at: of("dead-at").parse().unwrap_or(Timestamp::UNIX_EPOCH),
         from: of("dead-from"),
+    };
+    Letter {
+        report,
+        kind: properties.kind().as_ref().map(ToString::to_string),
+        conversation: text(&headers, "conversation"),
+        trace: text(&headers, "trace-id"),
+        received_at: text(&headers, "received-at").and_then(|text| text.parse().ok()),
+        body: Bytes::from(received.data),
     }
+}
+
+/// Headers a dead letter has and its message had not: its cause, and what the broker counted.
+const OF_THE_DEAD: [&str; 6] =
+    ["dead-reason", "dead-detail", "dead-at", "dead-from", "x-delivery-count", "x-acquired-count"];
+
+/// The properties a dead letter had before it died.
+pub(super) fn without_cause(properties: &BasicProperties) -> BasicProperties {
+    let mut kept = FieldTable::default();
+    for (key, value) in properties.headers().clone().unwrap_or_default().inner() {
+        if !OF_THE_DEAD.contains(&key.as_str()) {
+            kept.insert(key.clone(), value.clone());
+        }
+    }
+    properties.clone().with_headers(kept)
 }

@@ -33,7 +33,7 @@ pub(crate) struct Subscription {
 }
 
 /// How long closing waits for acks to arrive. What comes back although it was settled is a duplicate, not a loss.
-const SETTLED: Duration = Duration::from_secs(5);
+pub(super) const SETTLED: Duration = Duration::from_secs(5);
 /// Below every consumer of work: what only asks must not become the active consumer.
 const LAST: i32 = -1000;
 
@@ -105,7 +105,7 @@ impl Subscription {
     /// Closing the channel is the one thing that gives messages back in order on every version (design 5).
     pub(crate) async fn close(self) {
         if self.window.lock().expect("nobody panics while acking").is_used() && !self.ended {
-            match timeout(SETTLED, self.acks_arrived()).await {
+            match timeout(SETTLED, acks_arrived(&self.channel, &self.queue)).await {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => tracing::debug!(error = told(&error), "a channel was lost before its acks arrived"),
                 Err(_) => {
@@ -117,21 +117,22 @@ impl Subscription {
             tracing::debug!(error = told(&error), "a channel was gone before it was closed");
         }
     }
+}
 
-    /// Waits until the queue has everything that was acked.
-    ///
-    /// An ack has no answer. The broker's channel process passes it to the quorum queue as a command, and above 32 commands
-    /// under way it keeps what comes until some are through; what it keeps is lost when the channel closes, and those messages
-    /// would come back although they were settled. A new consumer is a command that is answered, behind all that were sent
-    /// before it. By then the channel process knows that they are through, so it sends what it kept before it looks at the
-    /// next request, which is the cancellation; and that passes through the queue as well.
-    async fn acks_arrived(&self) -> lapin::Result<()> {
-        let tag = format!("causeway-{}", Uuid::new_v4().simple());
-        let mut arguments = FieldTable::default();
-        arguments.insert("x-priority".into(), AMQPValue::LongInt(LAST));
-        let name = self.queue.to_string();
-        let options = BasicConsumeOptions::default();
-        let _asking = self.channel.basic_consume(name.as_str().into(), tag.as_str().into(), options, arguments).await?;
-        self.channel.basic_cancel(tag.as_str().into(), BasicCancelOptions::default()).await
-    }
+/// Waits until the queue has everything that was acked.
+///
+/// An ack has no answer. The broker's channel process passes it to the quorum queue as a command, and above 32 commands
+/// under way it keeps what comes until some are through; what it keeps is lost when the channel closes, and those messages
+/// would come back although they were settled. A new consumer is a command that is answered, behind all that were sent
+/// before it. By then the channel process knows that they are through, so it sends what it kept before it looks at the
+/// next request, which is the cancellation; and that passes through the queue as well.
+pub(super) async fn acks_arrived(channel: &Channel, queue: &QueueName) -> lapin::Result<()> {
+    // Among the consumers of a channel it is the last by its tag, as it is by its making: see `letters`.
+    let tag = format!("causeway-z{}", Uuid::new_v4().simple());
+    let mut arguments = FieldTable::default();
+    arguments.insert("x-priority".into(), AMQPValue::LongInt(LAST));
+    let name = queue.to_string();
+    let options = BasicConsumeOptions::default();
+    let _asking = channel.basic_consume(name.as_str().into(), tag.as_str().into(), options, arguments).await?;
+    channel.basic_cancel(tag.as_str().into(), BasicCancelOptions::default()).await
 }

@@ -1,7 +1,7 @@
 //! Messages as others see them (design 3.4).
 
 use broker::contract::house::{House, consume, message, start, topology};
-use broker::{Done, Failure, QueueName};
+use broker::{Done, Failure, QueueName, Sift, Sifted};
 use futures_util::{FutureExt, StreamExt};
 use jiff::Timestamp;
 use lapin::BasicProperties;
@@ -134,5 +134,39 @@ async fn quarantined_bytes_become_a_dead_letter() {
     assert_eq!(found.data, b"<not json>");
     assert!(headers(&found.properties).contains(&("dead-reason".to_owned(), "unreadable".to_owned())));
     admin.close().await;
+    house.settled().await;
+}
+
+/// A letter that nobody named has the same name whenever it is looked at, and goes back as it was.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_letter_without_an_id_is_named_by_its_bytes() {
+    let url = shared_vhost(Version::V43);
+    let house = House::open(&at(&url)).await;
+    let admin = Admin::connect(&url).await;
+    let queue = queue_of(1).to_string();
+    for body in [b"\xff\x00 one".as_slice(), b"\xff\x01 two"] {
+        admin.put(&queue, body, BasicProperties::default()).await;
+    }
+    house.publish(&message(1, 1)).await;
+    let mut consumer = house.consume(consume(), |_, _| async { Ok(Done::Done) }.boxed());
+    consumer.until_done(1).await;
+    house.queues("dead letters", |all| all.iter().any(|queue| queue.ready == 2)).await;
+    consumer.stop().await;
+    let (first, second) = (house.dead().await, house.dead().await);
+    assert_eq!(first, second);
+    assert!(first[0].id.starts_with("bytes-") && first[0].id != first[1].id, "{first:?}");
+    let one: Vec<String> = first.iter().map(|letter| letter.id.clone()).collect();
+    let decisions = [(one[0].clone(), Sift::Requeue)].into();
+    let sifting = house.broker.sift(Family::Inbound, 10, &decisions).await.unwrap();
+    assert_eq!(sifting.settled, [(one[0].clone(), Sifted::Requeued(queue.clone()))]);
+    let found = admin.consume(&queue).await.next().await.unwrap().unwrap();
+    assert!(found.data == b"\xff\x00 one" || found.data == b"\xff\x01 two", "{:?}", found.data);
+    assert_eq!((headers(&found.properties), found.properties.message_id()), (Vec::new(), &None));
+    assert_eq!(house.dead().await, first[1..]);
+    admin.close().await;
+    let consumer = house.consume(consume(), |_, _| async { Ok(Done::Done) }.boxed());
+    house.queues("a dead letter again", |all| all.iter().any(|queue| queue.ready == 2)).await;
+    consumer.stop().await;
+    assert_eq!(house.dead().await.iter().map(|letter| &letter.id).collect::<Vec<_>>(), [&one[1], &one[0]]);
     house.settled().await;
 }

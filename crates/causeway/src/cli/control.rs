@@ -3,10 +3,11 @@
 use anyhow::{Context, anyhow, bail};
 use bytes::Bytes;
 use http::{Method, Request, header};
-use http_body_util::{BodyExt, Empty};
+use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use secrecy::ExposeSecret;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
@@ -15,24 +16,37 @@ use crate::config::{Config, Control};
 
 /// Asks the running process of a configuration.
 pub(super) async fn ask<T: DeserializeOwned>(config: &Config, method: Method, path: &str) -> anyhow::Result<T> {
+    send(config, method, path, Bytes::new()).await
+}
+
+/// Asks the running process of a configuration, with a body.
+pub(super) async fn post<T: DeserializeOwned>(config: &Config, path: &str, body: &impl Serialize) -> anyhow::Result<T> {
+    send(config, Method::POST, path, Bytes::from(serde_json::to_vec(body)?)).await
+}
+
+async fn send<T: DeserializeOwned>(config: &Config, method: Method, path: &str, body: Bytes) -> anyhow::Result<T> {
     let mut request = Request::builder().method(method).uri(path).header(header::HOST, "causeway");
+    if !body.is_empty() {
+        request = request.header(header::CONTENT_TYPE, "application/json");
+    }
+    let body = Full::new(body);
     let body = match &config.admin.control {
         Control::Unix(socket) => {
             let stream = UnixStream::connect(socket).await.with_context(|| {
                 format!("no process answers on the control socket {}; is `causeway run` up?", socket.display())
             })?;
-            exchange(stream, request.body(Empty::new())?).await?
+            exchange(stream, request.body(body)?).await?
         }
         Control::Tcp { listen, token } => {
             request = request.header(header::AUTHORIZATION, format!("Bearer {}", token.expose_secret()));
             let stream = TcpStream::connect(listen).await.with_context(|| format!("no process answers on {listen}"))?;
-            exchange(stream, request.body(Empty::new())?).await?
+            exchange(stream, request.body(body)?).await?
         }
     };
     serde_json::from_slice(&body).context("the process answered in a form this version does not read")
 }
 
-async fn exchange<S>(stream: S, request: Request<Empty<Bytes>>) -> anyhow::Result<Bytes>
+async fn exchange<S>(stream: S, request: Request<Full<Bytes>>) -> anyhow::Result<Bytes>
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {

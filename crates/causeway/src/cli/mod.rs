@@ -3,6 +3,7 @@
 mod channels;
 mod config;
 mod control;
+mod dead_letters;
 mod doctor;
 mod exit;
 mod genesys;
@@ -48,6 +49,9 @@ enum Command {
     Trace(trace::Trace),
     /// Look at everything the bridge stands on, and say what to do; makes nothing. Exit 1: findings; 69: could not look.
     Doctor(doctor::Doctor),
+    /// Messages that were given up: list, show, replay and discard them.
+    #[command(subcommand)]
+    DeadLetters(dead_letters::DeadLetters),
     /// Exchanges and queues.
     #[command(subcommand)]
     Topology(topology::Topology),
@@ -102,6 +106,7 @@ async fn dispatch(command: Command) -> Result<(), Exit> {
         Command::Queues(command) => command.run().await,
         Command::Trace(command) => command.run().await,
         Command::Doctor(command) => command.run().await,
+        Command::DeadLetters(command) => command.run().await,
         Command::Topology(command) => command.run().await,
         Command::Genesys(command) => command.run().await,
         Command::Ledger(command) => command.run().await,

@@ -58,7 +58,7 @@ impl Trace {
     }
 }
 
-fn percent(byte: u8) -> String {
+pub(super) fn percent(byte: u8) -> String {
     if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
         char::from(byte).to_string()
     } else {

@@ -10,6 +10,7 @@ mod tree;
 
 pub use load::{Loaded, load};
 pub use problems::{Problem, Problems};
+pub(crate) use section::parse_duration;
 pub use settings::{
     Admin, Auth, Blobs, Channel, ChannelKind, Config, Control, DeliveredWhen, EmailProvider, Expire, Genesys, Http,
     LedgerSettings, Log, NetSapiensProvider, Provider, ProviderKind, ReplyPolicy, Stop, Tls, WhenUnsure,

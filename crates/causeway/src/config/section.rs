@@ -350,7 +350,7 @@ fn join(path: &str, key: &str) -> String {
 }
 
 /// `500ms`, `30s`, `5m`, `4h`, `30d`, and sums of them.
-pub(super) fn parse_duration(text: &str) -> Option<Duration> {
+pub(crate) fn parse_duration(text: &str) -> Option<Duration> {
     let span: jiff::Span = text.trim().parse().ok()?;
     let length = span.to_duration(jiff::SpanRelativeTo::days_are_24_hours()).ok()?;
     Duration::try_from(length).ok()

@@ -11,12 +11,13 @@ use broker::Broker;
 use http::{StatusCode, header};
 use ledger::Ledger;
 use runtime::http_server::{Limits, http_error, not_allowed, not_found, serve, serve_unix};
-use runtime::{Shutdown, Tasks};
+use runtime::{Clock, Shutdown, Tasks};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq;
 use tokio::net::TcpListener;
 
+use super::dead_letters::{self, DeadLetters};
 use crate::config::{Config, Control, ProviderKind};
 
 #[derive(Clone)]
@@ -30,6 +31,7 @@ pub(super) async fn spawn(
     config: &Config,
     broker: &Broker,
     ledger: Option<&Ledger>,
+    clock: &Clock,
     shutdown: &Shutdown,
 ) -> anyhow::Result<()> {
     let desk = Desk { broker: broker.clone(), ledger: ledger.cloned() };
@@ -39,7 +41,8 @@ pub(super) async fn spawn(
         .route("/topology/apply", post(apply_topology))
         .fallback(not_found)
         .method_not_allowed_fallback(not_allowed)
-        .with_state(Arc::new(desk));
+        .with_state(Arc::new(desk))
+        .merge(dead_letters::routes(DeadLetters::new(config, broker, ledger, clock)));
     match &config.admin.control {
         Control::Unix(path) => tasks.spawn("control socket", serve_unix(path.clone(), router, shutdown.clone()).await?),
         Control::Tcp { listen, token } => {

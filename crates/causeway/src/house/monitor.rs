@@ -91,7 +91,7 @@ async fn watch_dead_letters(broker: Broker, health: Health, shutdown: Shutdown) 
             all += queue.ready;
         }
         if all > 0 {
-            alarm.raise("messages are in the dead letters; look at `causeway queues`");
+            alarm.raise("messages are in the dead letters; look at `causeway dead-letters list`");
         } else {
             alarm.clear();
         }

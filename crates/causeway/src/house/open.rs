@@ -91,7 +91,7 @@ impl House {
         let mut tasks = Tasks::new(shutdown.clone());
         tasks.spawn("metrics upkeep", run_upkeep(metrics, shutdown.clone()));
         monitor::spawn(&mut tasks, &roles, &broker, ledger.as_ref(), &health, &shutdown);
-        control::spawn(&mut tasks, &config, &broker, ledger.as_ref(), &shutdown).await?;
+        control::spawn(&mut tasks, &config, &broker, ledger.as_ref(), &clock, &shutdown).await?;
         let parts =
             Parts { config: &config, broker: &broker, clock: &clock, shutdown: &shutdown, directories: &directories };
         if let Some(listener) = public {

@@ -5,9 +5,9 @@ use model::{Family, MessageId};
 use uuid::Uuid;
 
 use super::book::{Attempts, Kept, effect_key};
-use super::{Book, Wants, millis, text, timestamp, unknown};
+use super::{Book, Wants, millis, receipts, text, timestamp, unknown};
 use crate::common::told;
-use crate::{AttemptId, Begin, Effect, Entry, Outcome, What};
+use crate::{AttemptId, Begin, Effect, Entry, Outcome, Reopened, What};
 
 pub(crate) fn wants(effect: &Effect) -> Wants {
     Wants::default().effect(effect.family, &effect.id)
@@ -153,6 +153,39 @@ pub(crate) fn retake(
     }
     book.tell(effect, What::Released, &format!("attempt {}: taken as not made", interrupted.0), book.now);
     Ok(Some(open(book, effect, lease)))
+}
+
+/// What [`reopen`] wants.
+pub(crate) fn wants_reopened(effect: &Effect, recipient: Option<&str>) -> Wants {
+    let mut wants = wants(effect);
+    wants.receipts.extend(recipient.map(|recipient| receipts::key_of(effect, recipient)));
+    wants
+}
+
+/// Makes an effect that was not made as if it had never been begun; `recipient` is whom its receipts name.
+pub(crate) fn reopen(book: &mut Book<'_>, effect: &Effect, recipient: Option<&str>) -> Result<Reopened, String> {
+    let (outcome, attempt, deadline) =
+        row(book, effect).map(|row| (row.outcome.clone(), row.attempt.clone(), row.deadline)).unwrap_or_default();
+    let outcome = outcome.map(|outcome| serde_json::from_str(&outcome).map_err(|_| unknown("an outcome")));
+    match outcome.transpose()? {
+        Some(Outcome::Sent { .. } | Outcome::SameAs(_)) => return Ok(Reopened::AlreadySent),
+        Some(Outcome::Failed { .. }) | None => {}
+    }
+    let until = timestamp(deadline.unwrap_or_default());
+    let in_hand = |attempt: String| until > book.now && !book.abandoned.contains(&attempt);
+    if attempt.is_some_and(in_hand) {
+        return Ok(Reopened::InHand { until });
+    }
+    know(book, effect);
+    change(book, effect, |row| {
+        let about = row.about.take();
+        *row = Attempts { about, ..Attempts::default() };
+    });
+    if let Some(recipient) = recipient {
+        receipts::reopen(book, &receipts::key_of(effect, recipient));
+    }
+    book.tell(effect, What::Replayed, "from the dead letters", book.now);
+    Ok(Reopened::Fresh)
 }
 
 pub(crate) fn note(book: &mut Book<'_>, entry: &Entry) -> Result<(), String> {

@@ -2,13 +2,27 @@ use model::{Family, Receipt, ReceiptStatus};
 
 use super::book::{Kept, ReceiptRow};
 use super::{Book, Wants, digest, effects, text};
-use crate::receipts::{State, effect, verdict};
-use crate::{ReceiptVerdict, What};
+use crate::receipts::{State, effect, recorded, verdict};
+use crate::{Effect, ReceiptVerdict, What};
 
 pub(crate) fn wants(receipt: &Receipt) -> Wants {
     let mut wants = Wants::default().effect(Family::Replies, &receipt.id).effect(Family::Receipts, &receipt.id);
     wants.receipts.insert(key(receipt));
     wants
+}
+
+/// The key of the receipts of an effect, to whom they name.
+pub(super) fn key_of(effect: &Effect, recipient: &str) -> Vec<u8> {
+    digest(&[effect.channel.as_str(), &effect.foreign_id, recipient])
+}
+
+/// A failure forbids a later success no more.
+pub(super) fn reopen(book: &mut Book<'_>, key: &[u8]) {
+    if let Some(kept) = book.receipts.get_mut(key)
+        && kept.row.state == Ok(State::Failed)
+    {
+        kept.change().state = Ok(State::Reopened);
+    }
 }
 
 fn key(receipt: &Receipt) -> Vec<u8> {
@@ -17,9 +31,10 @@ fn key(receipt: &Receipt) -> Vec<u8> {
 
 pub(crate) fn ask(book: &mut Book<'_>, receipt: &Receipt) -> Result<ReceiptVerdict, String> {
     let next = State::of(&receipt.status);
-    let found = verdict(last(book, receipt)?, next);
+    let last = last(book, receipt)?;
+    let found = verdict(last, next);
     if found == ReceiptVerdict::Emit {
-        record(book, receipt, next, false);
+        record(book, receipt, recorded(last, next), false);
     } else {
         tell(book, receipt, What::ReceiptDropped, receipt.status.word());
     }
@@ -27,8 +42,9 @@ pub(crate) fn ask(book: &mut Book<'_>, receipt: &Receipt) -> Result<ReceiptVerdi
 }
 
 pub(crate) fn emitted(book: &mut Book<'_>, receipt: &Receipt) -> Result<(), String> {
-    let state = State::of(&receipt.status);
-    match last(book, receipt)? {
+    let last = last(book, receipt)?;
+    let state = recorded(last, State::of(&receipt.status));
+    match last {
         Some((last, true)) if last == state => return Ok(()),
         // A later state was recorded meanwhile, by another replica, and nothing goes back.
         Some((last, _)) if last != state => {

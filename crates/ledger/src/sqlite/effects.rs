@@ -4,9 +4,9 @@ use jiff::Timestamp;
 use model::{Family, MessageId};
 use rusqlite::{OptionalExtension, Row, params};
 
-use super::{Book, millis, timeline, timestamp, unique};
+use super::{Book, millis, receipts, timeline, timestamp, unique};
 use crate::common::told;
-use crate::{AttemptId, Begin, Effect, Outcome, What};
+use crate::{AttemptId, Begin, Effect, Outcome, Reopened, What};
 
 /// What the row of an effect says of its attempts.
 struct Found {
@@ -162,6 +162,31 @@ pub(crate) fn retake(
     }
     timeline::write(book, effect, What::Released, &format!("attempt {}: taken as not made", interrupted.0), book.now)?;
     open(book, effect, lease).map(Some)
+}
+
+/// Makes an effect that was not made as if it had never been begun; `recipient` is whom its receipts name.
+pub(crate) fn reopen(book: &Book<'_>, effect: &Effect, recipient: Option<&str>) -> rusqlite::Result<Reopened> {
+    know(book, effect)?;
+    let select = "SELECT attempt, owner, began_at, deadline, begun, outcome FROM effects WHERE family = ?1 AND id = ?2";
+    let key = params![effect.family.word(), effect.id.as_str()];
+    let known = book.connection.prepare_cached(select)?.query_row(key, found)?;
+    match known.outcome.as_deref().map(read_outcome).transpose()? {
+        Some(Outcome::Sent { .. } | Outcome::SameAs(_)) => return Ok(Reopened::AlreadySent),
+        Some(Outcome::Failed { .. }) | None => {}
+    }
+    let until = until(book, known.owner.as_deref(), known.deadline);
+    if known.attempt.is_some() && until > book.now {
+        return Ok(Reopened::InHand { until });
+    }
+    let statement = "UPDATE effects SET outcome = NULL, attempt = NULL, owner = NULL, began_at = NULL, deadline = NULL,
+        begun = 0, touched_at = ?3 WHERE family = ?1 AND id = ?2";
+    let arguments = params![effect.family.word(), effect.id.as_str(), millis(book.now)];
+    book.connection.prepare_cached(statement)?.execute(arguments)?;
+    if let Some(recipient) = recipient {
+        receipts::reopen(book, effect.channel.as_str(), &effect.foreign_id, recipient)?;
+    }
+    timeline::write(book, effect, What::Replayed, "from the dead letters", book.now)?;
+    Ok(Reopened::Fresh)
 }
 
 fn read_outcome(text: &str) -> rusqlite::Result<Outcome> {

@@ -2,14 +2,15 @@ use model::{Family, Receipt, ReceiptStatus};
 use rusqlite::{OptionalExtension, params};
 
 use super::{Book, effects, millis, timeline, unknown};
-use crate::receipts::{State, effect, verdict};
+use crate::receipts::{State, effect, recorded, verdict};
 use crate::{ReceiptVerdict, What};
 
 pub(crate) fn ask(book: &Book<'_>, receipt: &Receipt) -> rusqlite::Result<ReceiptVerdict> {
     let next = State::of(&receipt.status);
-    let found = verdict(last(book, receipt)?, next);
+    let last = last(book, receipt)?;
+    let found = verdict(last, next);
     if found == ReceiptVerdict::Emit {
-        record(book, receipt, next, false)?;
+        record(book, receipt, recorded(last, next), false)?;
     } else {
         write(book, receipt, What::ReceiptDropped, receipt.status.word())?;
     }
@@ -17,8 +18,9 @@ pub(crate) fn ask(book: &Book<'_>, receipt: &Receipt) -> rusqlite::Result<Receip
 }
 
 pub(crate) fn emitted(book: &Book<'_>, receipt: &Receipt) -> rusqlite::Result<()> {
-    let state = State::of(&receipt.status);
-    let told = match last(book, receipt)? {
+    let last = last(book, receipt)?;
+    let state = recorded(last, State::of(&receipt.status));
+    let told = match last {
         None => false,
         Some((last, emitted)) if last == state => emitted,
         // A later state was recorded meanwhile, by another replica, and nothing goes back.
@@ -33,6 +35,15 @@ pub(crate) fn emitted(book: &Book<'_>, receipt: &Receipt) -> rusqlite::Result<()
         other => other.word().to_owned(),
     };
     write(book, receipt, What::Receipt, &detail)
+}
+
+/// A failure forbids a later success no more.
+pub(super) fn reopen(book: &Book<'_>, channel: &str, foreign_id: &str, recipient: &str) -> rusqlite::Result<()> {
+    let statement = "UPDATE receipts SET state = ?4, touched_at = ?6
+        WHERE channel = ?1 AND foreign_id = ?2 AND recipient = ?3 AND state = ?5";
+    let (from, to) = (State::Failed.word(), State::Reopened.word());
+    let arguments = params![channel, foreign_id, recipient, to, from, millis(book.now)];
+    book.connection.prepare_cached(statement)?.execute(arguments).map(drop)
 }
 
 /// The last state recorded, and whether Genesys has it.
