@@ -3,7 +3,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use model::{ChannelId, ChannelName, InboundMessage, NeighbourName, Receipt, TraceId};
-use runtime::{Call, Clock, HttpClient};
+use runtime::{Call, Clock, HttpClient, url_segment};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
@@ -130,7 +130,7 @@ impl Client {
     /// [`Refusal`].
     pub async fn probe(&self, channel: &ChannelAccess) -> Result<(), Refusal> {
         let media = uuid::Uuid::new_v4();
-        let url = format!("{}/channels/{}/media/{media}", self.tenant.base_url, segment(channel.id.as_str()));
+        let url = format!("{}/channels/{}/media/{media}", self.tenant.base_url, url_segment(channel.id.as_str()));
         let headers = self.headers(channel, b"", &TraceId::new(uuid::Uuid::new_v4().to_string()))?;
         let call = Call { method: Method::GET, url, headers, body: Bytes::new(), timeout: TIMEOUT };
         let answered = self.http.call(self.tenant.name.as_str(), "probe", call).await;
@@ -150,7 +150,7 @@ impl Client {
         body: Vec<u8>,
         trace: &TraceId,
     ) -> Result<Value, Refusal> {
-        let url = format!("{}/channels/{}/messages", self.tenant.base_url, segment(channel.id.as_str()));
+        let url = format!("{}/channels/{}/messages", self.tenant.base_url, url_segment(channel.id.as_str()));
         let headers = self.headers(channel, &body, trace)?;
         let call = Call { method: Method::POST, url, headers, body: Bytes::from(body), timeout: TIMEOUT };
         let answered = self.http.call(self.tenant.name.as_str(), operation, call).await;
@@ -189,18 +189,6 @@ fn accepted_id(answer: &Value) -> Option<String> {
         Value::Object(object) => reader::text(object, "id").or_else(|| reader::text(object, "messageId")),
         other => reader::scalar(other),
     }
-}
-
-/// One path segment, percent-encoded but for what needs none.
-fn segment(text: &str) -> String {
-    let encode = |byte: u8| {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            char::from(byte).to_string()
-        } else {
-            format!("%{byte:02X}")
-        }
-    };
-    text.bytes().map(encode).collect()
 }
 
 #[cfg(test)]

@@ -1,17 +1,7 @@
 //! Picks what is needed out of JSON of any shape: absent, null and empty mean the same (section 11, A31).
 
+pub(crate) use runtime::json_scalar as scalar;
 use serde_json::{Map, Value};
-
-/// Text of a scalar: numbers and booleans as they were written.
-pub(crate) fn scalar(value: &Value) -> Option<String> {
-    match value {
-        Value::String(text) if text.is_empty() => None,
-        Value::String(text) => Some(text.clone()),
-        Value::Number(number) => Some(number.to_string()),
-        Value::Bool(value) => Some(value.to_string()),
-        Value::Null | Value::Array(_) | Value::Object(_) => None,
-    }
-}
 
 /// A scalar under a key.
 pub(crate) fn text(object: &Map<String, Value>, key: &str) -> Option<String> {

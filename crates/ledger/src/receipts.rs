@@ -64,16 +64,18 @@ pub(crate) fn recorded(last: Option<(State, bool)>, next: State) -> State {
 }
 
 /// A receipt's lines stand in the timeline of the reply it is about.
-pub(crate) fn effect(receipt: &Receipt) -> Effect {
-    Effect {
-        family: Family::Receipts,
-        id: receipt.id.clone(),
-        channel: receipt.channel.clone(),
-        target: receipt.genesys.clone(),
-        consumer: receipt.to.clone(),
-        foreign_id: receipt.genesys_message_id.clone(),
-        trace: receipt.trace.clone(),
-        received_at: receipt.received_at,
+impl From<&Receipt> for Effect {
+    fn from(receipt: &Receipt) -> Self {
+        Self {
+            family: Family::Receipts,
+            id: receipt.id.clone(),
+            channel: receipt.channel.clone(),
+            target: receipt.genesys.clone(),
+            consumer: receipt.to.clone(),
+            foreign_id: receipt.genesys_message_id.clone(),
+            trace: receipt.trace.clone(),
+            received_at: receipt.received_at,
+        }
     }
 }
 

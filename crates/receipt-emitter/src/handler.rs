@@ -6,7 +6,7 @@ use broker::{Broker, Consume, Done, Failure, Handle, Rejection};
 use genesys::{Blame, Channel, Directory, Refusal, channel_target};
 use jiff::Timestamp;
 use ledger::{Effect, Entry, Ledger, LedgerError, ReceiptVerdict, What};
-use model::{Family, Receipt, ReceiptStatus};
+use model::{Receipt, ReceiptStatus};
 use runtime::{Clock, Shutdown};
 use tokio::sync::watch;
 
@@ -85,7 +85,7 @@ impl Handle<Receipt> for Room {
 
     async fn before_dead_letter(&self, receipt: &Receipt, rejection: &Rejection) -> Result<(), Failure> {
         let detail = format!("{}: {}", rejection.reason.word(), rejection.detail);
-        let entry = Entry { effect: effect(receipt), what: What::Dead, detail };
+        let entry = Entry { effect: Effect::from(receipt), what: What::Dead, detail };
         self.deps.ledger.note(entry).await.map_err(ledger_down)
     }
 }
@@ -124,19 +124,6 @@ fn count(receipt: &Receipt) {
     let status = receipt.status.word();
     metrics::counter!("causeway_receipts_total", "channel" => channel, "status" => status, "reason" => reason)
         .increment(1);
-}
-
-fn effect(receipt: &Receipt) -> Effect {
-    Effect {
-        family: Family::Receipts,
-        id: receipt.id.clone(),
-        channel: receipt.channel.clone(),
-        target: receipt.genesys.clone(),
-        consumer: receipt.to.clone(),
-        foreign_id: receipt.genesys_message_id.clone(),
-        trace: receipt.trace.clone(),
-        received_at: receipt.received_at,
-    }
 }
 
 fn ledger_down(error: LedgerError) -> Failure {

@@ -178,5 +178,17 @@ impl Answer {
     }
 }
 
+/// One segment of a URL's path, or one value of its query, percent-encoded but for what needs none.
+pub fn url_segment(text: &str) -> String {
+    let encode = |byte: u8| {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            char::from(byte).to_string()
+        } else {
+            format!("%{byte:02X}")
+        }
+    };
+    text.bytes().map(encode).collect()
+}
+
 #[cfg(test)]
 mod tests;

@@ -48,6 +48,17 @@ fn unit(text: &str) -> Option<u16> {
     hexadecimal.then(|| u16::from_str_radix(digits, 16).ok()).flatten()
 }
 
+/// A scalar as it was written, of whatever type it came: numbers keep every digit, and an empty text is none.
+pub fn json_scalar(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) if text.is_empty() => None,
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        Value::Bool(value) => Some(value.to_string()),
+        Value::Null | Value::Array(_) | Value::Object(_) => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

@@ -41,7 +41,7 @@ fn variable(name: &str) -> Option<u64> {
 }
 
 async fn torture(plan: Plan) {
-    eprintln_plan(&plan);
+    announce(&plan);
     let node = block_in_place(|| RabbitNode::start(plan.version));
     let settings = Settings { grace: "10s", log: "info".to_owned(), ..Settings::on(Queues::RabbitMq(node.url("/"))) };
     let town = Arc::new(Town::with(settings).await);
@@ -75,7 +75,7 @@ async fn torture(plan: Plan) {
 }
 
 #[expect(clippy::print_stderr, reason = "a long run says what it does, and how to do it again")]
-fn eprintln_plan(plan: &Plan) {
+fn announce(plan: &Plan) {
     let Plan { seed, length, conversations, version } = plan;
     eprintln!("torture: seed {seed}, {} s, {conversations} conversations, RabbitMQ {version:?}", length.as_secs());
 }
@@ -95,7 +95,7 @@ async fn half_a_minute_of_everything() {
     torture(Plan { seed: 20_261_121, length, conversations: 40, version: Version::V43 }).await;
 }
 
-/// `make torture`: `SEED`, `SECONDS`, `CONVERSATIONS` and `RABBITMQ=3.10` say otherwise.
+/// `make torture`: `SEED`, `LENGTH`, `CONVERSATIONS` and `RABBITMQ=3.10` say otherwise.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "ten minutes; make torture"]
 async fn ten_minutes_of_everything() {

@@ -11,7 +11,6 @@ use serde::Serialize;
 use super::control::{ask, post};
 use super::exit::Exit;
 use super::load::load_file;
-use super::trace::percent;
 use super::{ConfigFile, Json, output};
 use crate::config::{Config, parse_duration};
 use crate::house::dead_letters::{Body, By, Discard, Entry, Fate, Listing, Replay, Selector, Shown, Verdict};
@@ -217,7 +216,7 @@ impl Show {
         }
         let mut all = Vec::new();
         for family in families {
-            let id: String = self.id.bytes().map(percent).collect();
+            let id = runtime::url_segment(&self.id);
             let path = format!("/dead-letters/{}/{id}?body={}", family.word(), self.body);
             all.push(ask::<Shown>(&config, Method::GET, &path).await?);
         }

@@ -1,7 +1,7 @@
 use clap::Args;
 use http::Method;
 use ledger::Line;
-use runtime::Clock;
+use runtime::{Clock, url_segment};
 
 use super::control::ask;
 use super::exit::Exit;
@@ -44,7 +44,7 @@ impl Trace {
 
     /// From the running process; without one, from the ledger itself, which processes of one machine may share.
     async fn lines(&self, config: &Config) -> anyhow::Result<Vec<Line>> {
-        let query: String = self.query.bytes().map(percent).collect();
+        let query = url_segment(&self.query);
         let asked = ask(config, Method::GET, &format!("/trace?query={query}")).await;
         let (Err(error), LedgerSettings::Sqlite { path, .. }) = (&asked, &config.ledger) else { return asked };
         if !path.exists() {
@@ -55,13 +55,5 @@ impl Trace {
         let lines = ledger.timeline(&self.query).await?;
         ledger.close().await;
         Ok(lines)
-    }
-}
-
-pub(super) fn percent(byte: u8) -> String {
-    if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-        char::from(byte).to_string()
-    } else {
-        format!("%{byte:02X}")
     }
 }

@@ -195,5 +195,5 @@ async fn nobody_there_is_certainly_not_done() {
     drop(listener);
     let refusal = client(format!("http://{address}")).send_message(&access("+1/2"), &message()).await.unwrap_err();
     assert!(matches!(refusal, Refusal::Later { maybe_done: false, blame: Blame::Tenant, .. }), "{refusal:?}");
-    assert_eq!(segment("+1/2"), "%2B1%2F2");
+    assert_eq!(url_segment("+1/2"), "%2B1%2F2");
 }

@@ -2,7 +2,7 @@ use model::{Family, Receipt, ReceiptStatus};
 
 use super::book::{Kept, ReceiptRow};
 use super::{Book, Wants, digest, effects, text};
-use crate::receipts::{State, effect, recorded, verdict};
+use crate::receipts::{State, recorded, verdict};
 use crate::{Effect, ReceiptVerdict, What};
 
 pub(crate) fn wants(receipt: &Receipt) -> Wants {
@@ -70,7 +70,7 @@ fn last(book: &Book<'_>, receipt: &Receipt) -> Result<Option<(State, bool)>, Str
 
 /// A line in the timeline of the reply; found by its ids also where the reply was never begun.
 fn tell(book: &mut Book<'_>, receipt: &Receipt, what: What, detail: &str) {
-    let effect = effect(receipt);
+    let effect = Effect::from(receipt);
     if !effects::is_known(book, Family::Replies, &receipt.id) {
         effects::know(book, &effect);
     }

@@ -2,8 +2,8 @@ use model::{Family, Receipt, ReceiptStatus};
 use rusqlite::{OptionalExtension, params};
 
 use super::{Book, effects, millis, timeline, unknown};
-use crate::receipts::{State, effect, recorded, verdict};
-use crate::{ReceiptVerdict, What};
+use crate::receipts::{State, recorded, verdict};
+use crate::{Effect, ReceiptVerdict, What};
 
 pub(crate) fn ask(book: &Book<'_>, receipt: &Receipt) -> rusqlite::Result<ReceiptVerdict> {
     let next = State::of(&receipt.status);
@@ -61,7 +61,7 @@ fn last(book: &Book<'_>, receipt: &Receipt) -> rusqlite::Result<Option<(State, b
 
 /// A line in the timeline of the reply; found by its ids also where the reply was never begun.
 fn write(book: &Book<'_>, receipt: &Receipt, what: What, detail: &str) -> rusqlite::Result<()> {
-    let effect = effect(receipt);
+    let effect = Effect::from(receipt);
     if !effects::is_known(book, Family::Replies, &receipt.id)? {
         effects::know(book, &effect)?;
     }

@@ -5,7 +5,7 @@ use http::{HeaderMap, HeaderValue, Method, header};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use model::{NeighbourName, SessionId};
-use runtime::{Answer, Call, CallError, Clock, HttpClient};
+use runtime::{Answer, Call, CallError, Clock, HttpClient, url_segment};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use serde_json::Value;
@@ -82,7 +82,7 @@ impl Account {
             from_number: &request.from,
         };
         let body = serde_json::to_vec(&body).expect("texts have a JSON form");
-        let route = format!("messagesessions/{}/messages", segment(session.as_str()));
+        let route = format!("messagesessions/{}/messages", url_segment(session.as_str()));
         let answered = self.post(request, &route, body.clone(), self.timeout).await;
         // Old servers have no such route; the one without a session starts one (section 3.2).
         let answered = match answered {
@@ -122,7 +122,7 @@ impl Account {
         let mut sessions = vec![own.clone()];
         let mut asked = 0;
         while let Some(session) = sessions.get(asked) {
-            let route = format!("messagesessions/{}/messages?limit={LOOK_LIMIT}", segment(session.as_str()));
+            let route = format!("messagesessions/{}/messages?limit={LOOK_LIMIT}", url_segment(session.as_str()));
             let rows = self.list(request, &route).await?;
             match history::find(&rows, request, began, &self.config.time_zone, claimed) {
                 Look::NotThere => {}
@@ -171,7 +171,7 @@ impl Account {
 
     fn user_url(&self, user: &str, route: &str) -> String {
         let Config { base_url, domain, .. } = &self.config;
-        format!("{base_url}/domains/{}/users/{}/{route}", segment(domain), segment(user))
+        format!("{base_url}/domains/{}/users/{}/{route}", url_segment(domain), url_segment(user))
     }
 
     fn headers(&self, attempt: &str) -> HeaderMap {
@@ -194,18 +194,6 @@ impl Account {
 fn session_of(request: &SendRequest) -> SessionId {
     let known = request.session.clone().filter(session::usable);
     known.unwrap_or_else(|| derive_session(&request.from, request.to.digits()))
-}
-
-/// One path segment, percent-encoded but for what needs none.
-fn segment(text: &str) -> String {
-    let encode = |byte: u8| {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            char::from(byte).to_string()
-        } else {
-            format!("%{byte:02X}")
-        }
-    };
-    text.bytes().map(encode).collect()
 }
 
 #[cfg(test)]

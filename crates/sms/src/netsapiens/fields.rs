@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+pub(super) use runtime::json_scalar as scalar;
 use serde_json::Value;
 
 /// An object with its keys trimmed, in lower case, and `-` for `_`.
@@ -26,17 +27,6 @@ impl Fields {
 
 fn canonical(key: &str) -> String {
     key.trim().to_lowercase().replace('_', "-")
-}
-
-/// A scalar as it was written; numbers keep every digit.
-pub(super) fn scalar(value: &Value) -> Option<String> {
-    match value {
-        Value::String(text) if text.is_empty() => None,
-        Value::String(text) => Some(text.clone()),
-        Value::Number(number) => Some(number.to_string()),
-        Value::Bool(value) => Some(value.to_string()),
-        Value::Null | Value::Array(_) | Value::Object(_) => None,
-    }
 }
 
 /// The digits of a number.
