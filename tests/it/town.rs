@@ -130,13 +130,22 @@ impl Town {
         self.start_as(role, &["--role", role]).await
     }
 
-    /// Starts a process of one role and does not wait: what it needs may be down.
-    pub(crate) fn launch_role(&self, role: &str) -> Bridge {
-        self.launch(role, &["--role", role])
+    /// Starts a process of one role by another way to the broker, under a name of its own.
+    pub(crate) async fn start_replica(&self, name: &str, role: &str, queues: Queues) -> Bridge {
+        self.ready(name, self.launch_replica(name, role, queues)).await
+    }
+
+    /// The same, and does not wait: what it needs may be down.
+    pub(crate) fn launch_replica(&self, name: &str, role: &str, queues: Queues) -> Bridge {
+        let settings = Settings { queues, ..self.settings.clone() };
+        self.launch_with(name, &["--role", role], settings)
     }
 
     async fn start_as(&self, name: &str, arguments: &[&str]) -> Bridge {
-        let mut bridge = self.launch(name, arguments);
+        self.ready(name, self.launch(name, arguments)).await
+    }
+
+    async fn ready(&self, name: &str, mut bridge: Bridge) -> Bridge {
         if !bridge.becomes_ready().await {
             panic!("{name} is not ready:\n{}", fs::read_to_string(self.log(name)).unwrap_or_default());
         }
@@ -144,12 +153,16 @@ impl Town {
     }
 
     fn launch(&self, name: &str, arguments: &[&str]) -> Bridge {
+        self.launch_with(name, arguments, self.settings.clone())
+    }
+
+    fn launch_with(&self, name: &str, arguments: &[&str], settings: Settings) -> Bridge {
         let admin = address();
         let http = if name == "ingress" { self.ingress } else { self.settings.http.parse().expect("an address") };
         if name == "ingress" {
             self.netsapiens.set_event_url(self.event_url());
         }
-        let settings = Settings { admin: admin.to_string(), http: http.to_string(), ..self.settings.clone() };
+        let settings = Settings { admin: admin.to_string(), http: http.to_string(), ..settings };
         let config = self.configuration(name, &settings);
         let log = File::options().create(true).append(true).open(self.log(name)).expect("a log");
         let mut command = causeway();
@@ -162,6 +175,20 @@ impl Town {
     pub(crate) async fn run(&self, arguments: &[&str]) -> Output {
         let output = causeway().args(arguments).stdin(Stdio::null()).output();
         timeout(SOON, output).await.expect("it ends in time").expect("the program is built")
+    }
+
+    /// Waits until the timeline of a message has a line of this kind, as `causeway trace` prints it.
+    pub(crate) async fn trace_says(&self, id: &str, word: &str) {
+        let config = self.folder.path().join("receipt-emitter.toml").display().to_string();
+        let deadline = Instant::now() + SOON;
+        loop {
+            let output = self.run(&["trace", id, "--config", &config]).await;
+            let text = String::from_utf8_lossy(&output.stdout).into_owned();
+            if text.lines().any(|line| line.split_whitespace().nth(1) == Some(word)) {
+                return;
+            }
+            assert!(Instant::now() < deadline, "the timeline never says {word}: {text}");
+        }
     }
 
     /// Nothing waits in any queue and nothing died, as `causeway queues` sees it; then everything ends.
@@ -206,6 +233,24 @@ impl Bridge {
             }
         }
         false
+    }
+
+    /// The value of a metric, summed over its labels.
+    pub(crate) async fn metric(&self, name: &str, label: &str) -> f64 {
+        let answer = self.http.get(format!("http://{}/metrics", self.admin)).await.expect("the admin listener answers");
+        let text = String::from_utf8(answer.body.to_vec()).expect("it is text");
+        let lines = text.lines().filter(|line| line.starts_with(name) && line.contains(label));
+        lines.filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok()).sum()
+    }
+
+    /// Waits until a metric has grown to this.
+    pub(crate) async fn metric_is(&self, name: &str, label: &str, least: f64) {
+        let deadline = Instant::now() + SOON;
+        let mut ticks = interval(Duration::from_millis(50));
+        while self.metric(name, label).await < least {
+            ticks.tick().await;
+            assert!(Instant::now() < deadline, "{name}{{{label}}} never reached {least}");
+        }
     }
 
     /// Where its probes are.

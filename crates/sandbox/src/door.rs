@@ -111,3 +111,14 @@ pub(crate) fn cut_off() -> Response {
         stream::once(async { Err::<Bytes, _>(io::Error::other("the sandbox drops this connection on purpose")) });
     Response::new(Body::from_stream(broken))
 }
+
+/// The head of an answer and half of its body, and then the end of the connection.
+pub(crate) async fn cut_short(answer: Response) -> Response {
+    let (mut head, body) = answer.into_parts();
+    // The answers of the simulated servers are bytes that are there already, a page at most.
+    let Ok(whole) = axum::body::to_bytes(body, BODY_LIMIT).await else { return cut_off() };
+    head.headers.insert(http::header::CONTENT_LENGTH, http::HeaderValue::from(whole.len()));
+    let half = whole.slice(..whole.len() / 2);
+    let broken = [Ok(half), Err(io::Error::other("the sandbox ends this answer in the middle on purpose"))];
+    Response::from_parts(head, Body::from_stream(stream::iter(broken)))
+}

@@ -6,10 +6,13 @@ use std::time::Duration;
 
 use rand::RngExt;
 use rand::rngs::StdRng;
-use test_support::RabbitNode;
+use test_support::RabbitCluster;
 use tokio::task::block_in_place;
 use tokio::time::{Instant, sleep_until};
 
+use super::troubles::Troubles;
+use crate::proxy::Proxy;
+use crate::settings::Queues;
 use crate::town::{Bridge, Town};
 
 const ROLES: [&str; 5] = ["ingress", "genesys-outbound", "webhook-ingest", "consumer-outbound", "receipt-emitter"];
@@ -17,22 +20,37 @@ const ROLES: [&str; 5] = ["ingress", "genesys-outbound", "webhook-ingest", "cons
 /// Time between two failures, and how long one lasts.
 const BETWEEN: std::ops::Range<u64> = 200..1_500;
 const LASTS: std::ops::Range<u64> = 200..2_000;
+/// A black hole long enough for both ends to give the connection up by their heartbeats.
+const LONG: std::ops::Range<u64> = 21_000..24_000;
+/// A queue there is whatever the number of partitions: its leader is the one that is killed.
+const QUEUE: &str = "causeway.replies.crexendo.0";
+
+/// One role, and its own way to RabbitMQ.
+struct Place {
+    bridge: Option<Bridge>,
+    proxy: Proxy,
+    queues: Queues,
+}
 
 pub(super) struct Chaos {
     random: StdRng,
     town: Arc<Town>,
-    node: RabbitNode,
-    bridges: BTreeMap<&'static str, Bridge>,
-    told: BTreeMap<&'static str, u32>,
+    cluster: RabbitCluster,
+    places: BTreeMap<&'static str, Place>,
+    troubles: Arc<Troubles>,
 }
 
 impl Chaos {
-    pub(super) async fn new(random: StdRng, town: Arc<Town>, node: RabbitNode) -> Self {
-        let mut bridges = BTreeMap::new();
+    pub(super) async fn new(random: StdRng, town: Arc<Town>, cluster: RabbitCluster, troubles: Arc<Troubles>) -> Self {
+        let (url, port) = (cluster.node(0).url("/"), cluster.node(0).port());
+        let mut places = BTreeMap::new();
         for role in ROLES {
-            bridges.insert(role, town.start_role(role).await);
+            let proxy = Proxy::start(port).await;
+            let queues = Queues::RabbitMq(proxy.url(&url));
+            let bridge = Some(town.start_replica(role, role, queues.clone()).await);
+            places.insert(role, Place { bridge, proxy, queues });
         }
-        Self { random, town, node, bridges, told: BTreeMap::new() }
+        Self { random, town, cluster, places, troubles }
     }
 
     async fn pause(&mut self, range: std::ops::Range<u64>) {
@@ -43,77 +61,144 @@ impl Chaos {
     /// One failure, and its end.
     pub(super) async fn strike(&mut self) {
         self.pause(BETWEEN).await;
-        let name = match self.random.random_range(0..16) {
+        let began = Instant::now();
+        let name = match self.random.random_range(0..20) {
             0..=3 => self.kill_role().await,
             4 | 5 => self.stop_role().await,
             6 => self.kill_broker().await,
             7 => self.block_broker().await,
-            8..=11 => self.genesys_fails().await,
+            8 => self.reset_connections(),
+            9 => self.swallow_connections().await,
+            10..=14 => self.genesys_fails().await,
             _ => self.provider_fails().await,
         };
-        *self.told.entry(name).or_default() += 1;
+        self.troubles.note(name, began);
     }
 
     fn any_role(&mut self) -> &'static str {
         ROLES[self.random.random_range(0..ROLES.len())]
     }
 
+    fn place(&mut self, role: &'static str) -> &mut Place {
+        self.places.get_mut(role).expect("every role has a place")
+    }
+
+    fn launch(&mut self, role: &'static str) {
+        let queues = self.place(role).queues.clone();
+        let bridge = self.town.launch_replica(role, role, queues);
+        self.place(role).bridge = Some(bridge);
+    }
+
+    fn leaves(&mut self, role: &'static str) -> Bridge {
+        self.place(role).bridge.take().expect("every role runs between two failures")
+    }
+
     async fn kill_role(&mut self) -> &'static str {
         let role = self.any_role();
-        self.bridges.remove(role).expect("every role runs").kill().await;
+        self.leaves(role).kill().await;
         self.pause(0..1_500).await;
-        self.bridges.insert(role, self.town.launch_role(role));
-        "role killed"
+        self.launch(role);
+        if role == "genesys-outbound" { "genesys-outbound killed" } else { "other role killed" }
     }
 
     async fn stop_role(&mut self) -> &'static str {
         let role = self.any_role();
-        let status = self.bridges.remove(role).expect("every role runs").terminate().await;
+        let status = self.leaves(role).terminate().await;
         assert!(status.success(), "{role} ends well on SIGTERM: {status}");
-        self.bridges.insert(role, self.town.launch_role(role));
+        self.launch(role);
         "role stopped"
     }
 
+    /// One node in a cluster of several, the one that leads; at times all of them, as a power cut would.
     async fn kill_broker(&mut self) -> &'static str {
-        block_in_place(|| self.node.kill());
+        let size = self.cluster.size();
+        if size > 1 && self.random.random_range(0..4) > 0 {
+            let leader = block_in_place(|| self.cluster.leader(QUEUE)).unwrap_or(0);
+            block_in_place(|| self.cluster.node_mut(leader).kill());
+            // What a load balancer in front of a cluster does.
+            let port = self.cluster.running_port();
+            self.places.values().for_each(|place| place.proxy.point_at(port));
+            self.pause(LASTS).await;
+            block_in_place(|| self.cluster.node_mut(leader).restart());
+            return "leader of the cluster killed";
+        }
+        for node in 0..size {
+            block_in_place(|| self.cluster.node_mut(node).kill());
+        }
         self.pause(LASTS).await;
-        block_in_place(|| self.node.restart());
+        block_in_place(|| self.cluster.restart());
         "RabbitMQ killed"
     }
 
     async fn block_broker(&mut self) -> &'static str {
-        block_in_place(|| self.node.block());
+        block_in_place(|| self.cluster.node(0).block());
         self.pause(LASTS).await;
-        block_in_place(|| self.node.unblock());
+        block_in_place(|| self.cluster.node(0).unblock());
         "RabbitMQ blocked"
+    }
+
+    fn reset_connections(&mut self) -> &'static str {
+        let role = self.any_role();
+        self.place(role).proxy.reset();
+        "connections reset"
+    }
+
+    async fn swallow_connections(&mut self) -> &'static str {
+        let role = self.any_role();
+        self.place(role).proxy.swallow();
+        let long = self.random.random_range(0..4) == 0;
+        self.pause(if long { LONG } else { LASTS }).await;
+        self.place(role).proxy.pass();
+        if long { "black hole past the heartbeats" } else { "black hole" }
     }
 
     async fn genesys_fails(&mut self) -> &'static str {
         let calls: u32 = self.random.random_range(1..12);
-        let genesys = Arc::clone(&self.town);
-        let faults = genesys.genesys.faults();
-        match self.random.random_range(0..6) {
-            0 => faults.answer_500(calls),
-            1 => faults.answer_503(calls),
-            2 => faults.answer_429(calls, Duration::from_secs(1)),
-            3 => faults.close_after_accept(calls),
-            4 => faults.duplicate_webhooks(2),
+        let town = Arc::clone(&self.town);
+        let faults = town.genesys.faults();
+        let name = match self.random.random_range(0..7) {
+            0 => {
+                faults.answer_500(calls);
+                "Genesys answers 500"
+            }
+            1 => {
+                faults.answer_503(calls);
+                "Genesys answers 503"
+            }
+            2 => {
+                faults.answer_429(calls, Duration::from_secs(1));
+                "Genesys answers 429"
+            }
+            3 => {
+                faults.close_after_accept(calls);
+                "Genesys closes after accepting"
+            }
+            4 => {
+                faults.cut_short(calls);
+                "Genesys closes in the middle of an answer"
+            }
+            5 => {
+                let more = self.random.random_range(1..3);
+                faults.duplicate_webhooks(more);
+                "Genesys delivers twice and three times"
+            }
             _ => {
                 faults.down(true).await;
                 self.pause(LASTS).await;
                 faults.down(false).await;
+                "Genesys down"
             }
-        }
+        };
         self.pause(LASTS).await;
         faults.duplicate_webhooks(0);
-        "Genesys failed"
+        name
     }
 
     async fn provider_fails(&mut self) -> &'static str {
         let calls: u32 = self.random.random_range(1..8);
         let town = Arc::clone(&self.town);
         let faults = town.netsapiens.faults();
-        match self.random.random_range(0..8) {
+        match self.random.random_range(0..9) {
             0 => faults.answer_500(calls),
             1 => faults.fail_after_accept(calls),
             2 => faults.answer_503(calls),
@@ -121,6 +206,7 @@ impl Chaos {
             4 => faults.close_after_accept(calls),
             5 => faults.hang_after_accept(1u32),
             6 => faults.reads_answer_500(calls),
+            7 => faults.cut_short(calls),
             _ => {
                 faults.down(true).await;
                 self.pause(LASTS).await;
@@ -135,22 +221,18 @@ impl Chaos {
     pub(super) async fn calm(&mut self) {
         self.town.genesys.faults().clear().await;
         self.town.netsapiens.faults().clear().await;
-        for (role, bridge) in &mut self.bridges {
+        for (role, place) in &mut self.places {
+            let bridge = place.bridge.as_mut().expect("every role runs");
             assert!(bridge.becomes_ready().await, "{role} is ready again when the failures are over");
         }
     }
 
-    /// What went wrong how often.
-    pub(super) fn told(&self) -> String {
-        let told: Vec<String> = self.told.iter().map(|(name, times)| format!("{name} {times}")).collect();
-        told.join(", ")
-    }
-
     /// Nothing waits and nothing died; then everything ends.
     pub(super) async fn end(self, town: Arc<Town>) {
-        let Self { bridges, town: own, .. } = self;
+        // The cluster and the proxies in front of it stay until the last bridge has ended.
+        let Self { mut places, town: own, cluster: _cluster, .. } = self;
         drop(own);
         let town = Arc::into_inner(town).expect("nobody else holds the town any more");
-        town.end(bridges.into_values().collect()).await;
+        town.end(places.values_mut().filter_map(|place| place.bridge.take()).collect()).await;
     }
 }

@@ -17,7 +17,7 @@ use super::reckoning::Reckoning;
 use crate::settings::{COMPANY, DOMAIN, USER};
 use crate::town::Town;
 
-/// Pauses between two messages of a conversation.
+/// Pauses between two messages of a conversation. Two texts of ten are posted a second time, or a third.
 const PAUSE: std::ops::Range<u64> = 1_500..6_000;
 /// How soon a provider that delivers at least once posts an event again.
 const AGAIN: Duration = Duration::from_millis(300);
@@ -31,7 +31,7 @@ pub(super) struct Load {
 
 impl Load {
     pub(super) fn new(conversation: u32, seed: u64, town: Arc<Town>, reckoning: Arc<Reckoning>) -> Self {
-        let consumer = format!("1312{:07}", 5_550_000 + conversation);
+        let consumer = format!("1312{:07}", 5_560_000 + conversation);
         Self { consumer, random: StdRng::seed_from_u64(seed), town, reckoning }
     }
 
@@ -45,11 +45,12 @@ impl Load {
                 () = stop.cancelled() => return,
             }
             number += 1;
-            tokio::join!(self.text(number), self.reply(number));
+            let repeats = self.random.random_range(0..10u32).saturating_sub(7);
+            tokio::join!(self.text(number, repeats), self.reply(number));
         }
     }
 
-    async fn text(&self, number: u32) {
+    async fn text(&self, number: u32, repeats: u32) {
         let event = json!([{
             "id": format!("{}-{number}", self.consumer), "timestamp": self.town.now(), "type": "sms", "domain": DOMAIN,
             "direction": "orig", "from-number": self.consumer, "terminating-number": COMPANY,
@@ -58,14 +59,19 @@ impl Load {
         let body = Bytes::from(event.to_string());
         let mut ticks = interval(AGAIN);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
+        while !self.post(&body).await {
             ticks.tick().await;
-            let url = self.town.event_url();
-            let answer = self.town.http.call(Method::POST, url, HeaderMap::new(), body.clone()).await;
-            if answer.is_ok_and(|answer| answer.status.is_success()) {
-                return self.reckoning.text_accepted(&self.consumer, number);
-            }
         }
+        self.reckoning.text_accepted(&self.consumer, number);
+        for _ in 0..repeats {
+            // Whatever the answer: it was accepted before.
+            let _accepted = self.post(&body).await;
+        }
+    }
+
+    async fn post(&self, body: &Bytes) -> bool {
+        let answer = self.town.http.call(Method::POST, self.town.event_url(), HeaderMap::new(), body.clone()).await;
+        answer.is_ok_and(|answer| answer.status.is_success())
     }
 
     async fn reply(&self, number: u32) {

@@ -5,13 +5,14 @@
 mod chaos;
 mod load;
 mod reckoning;
+mod troubles;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use rand::SeedableRng;
 use rand::rngs::StdRng;
-use test_support::{RabbitNode, Version, own_nodes};
+use test_support::{RabbitCluster, Version, own_nodes};
 use tokio::task::{JoinSet, block_in_place};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -21,6 +22,7 @@ use crate::town::Town;
 use chaos::Chaos;
 use load::Load;
 use reckoning::Reckoning;
+use troubles::Troubles;
 
 /// How long, how wide, and with which chances.
 #[derive(Debug, Clone, Copy)]
@@ -29,6 +31,8 @@ struct Plan {
     length: Duration,
     conversations: u32,
     version: Version,
+    /// Nodes of the cluster.
+    nodes: usize,
 }
 
 /// All that was accepted arrives within this once the failures are over: the longest pause of a breaker, the looks for what was
@@ -42,10 +46,12 @@ fn variable(name: &str) -> Option<u64> {
 
 async fn torture(plan: Plan) {
     announce(&plan);
-    let node = block_in_place(|| RabbitNode::start(plan.version));
-    let settings = Settings { grace: "10s", log: "info".to_owned(), ..Settings::on(Queues::RabbitMq(node.url("/"))) };
+    let cluster = block_in_place(|| RabbitCluster::start(plan.version, plan.nodes));
+    let queues = Queues::RabbitMq(cluster.node(0).url("/"));
+    let settings = Settings { grace: "10s", log: "info".to_owned(), ..Settings::on(queues) };
     let town = Arc::new(Town::with(settings).await);
-    let mut chaos = Chaos::new(StdRng::seed_from_u64(plan.seed), Arc::clone(&town), node).await;
+    let (random, troubles) = (StdRng::seed_from_u64(plan.seed), Arc::new(Troubles::default()));
+    let mut chaos = Chaos::new(random, Arc::clone(&town), cluster, Arc::clone(&troubles)).await;
     let reckoning = Arc::new(Reckoning::default());
     let (stop, over) = (CancellationToken::new(), CancellationToken::new());
     let mut watching = JoinSet::new();
@@ -68,21 +74,24 @@ async fn torture(plan: Plan) {
     let settled = reckoning.settle(Instant::now() + SETTLES).await;
     over.cancel();
     watching.join_next().await.expect("it watches").expect("it does not panic");
-    let verdict = reckoning.verdict();
-    report(&plan, &chaos, &verdict.to_string());
+    let verdict = reckoning.verdict(&troubles);
+    report(&plan, &troubles, &verdict.to_string());
     assert!(settled && verdict.is_good(), "{verdict}\nlogs of seed {}: {}", plan.seed, town.keep_logs().display());
     chaos.end(town).await;
 }
 
 #[expect(clippy::print_stderr, reason = "a long run says what it does, and how to do it again")]
 fn announce(plan: &Plan) {
-    let Plan { seed, length, conversations, version } = plan;
-    eprintln!("torture: seed {seed}, {} s, {conversations} conversations, RabbitMQ {version:?}", length.as_secs());
+    let Plan { seed, length, conversations, version, nodes } = plan;
+    eprintln!(
+        "torture: seed {seed}, {} s, {conversations} conversations, {nodes} nodes of RabbitMQ {version:?}",
+        length.as_secs()
+    );
 }
 
 #[expect(clippy::print_stderr, reason = "the table is what the run is for")]
-fn report(plan: &Plan, chaos: &Chaos, verdict: &str) {
-    eprintln!("torture of seed {} is over: {}\n{verdict}", plan.seed, chaos.told());
+fn report(plan: &Plan, troubles: &Troubles, verdict: &str) {
+    eprintln!("torture of seed {} is over: {}\n{verdict}", plan.seed, troubles.told());
 }
 
 /// A short form for every run of the tests.
@@ -92,10 +101,10 @@ async fn half_a_minute_of_everything() {
         return;
     }
     let length = Duration::from_secs(30);
-    torture(Plan { seed: 20_261_121, length, conversations: 40, version: Version::V43 }).await;
+    torture(Plan { seed: 20_261_121, length, conversations: 40, version: Version::V43, nodes: 1 }).await;
 }
 
-/// `make torture`: `SEED`, `LENGTH`, `CONVERSATIONS` and `RABBITMQ=3.10` say otherwise.
+/// `make torture`: `SEED`, `LENGTH`, `CONVERSATIONS` and `RABBITMQ=3.10` say otherwise. 4.3 is a cluster of three nodes.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "ten minutes; make torture"]
 async fn ten_minutes_of_everything() {
@@ -103,5 +112,6 @@ async fn ten_minutes_of_everything() {
     let length = Duration::from_secs(variable("CAUSEWAY_TORTURE_SECONDS").unwrap_or(600));
     let conversations = u32::try_from(variable("CAUSEWAY_TORTURE_CONVERSATIONS").unwrap_or(200)).expect("a number");
     let version = if variable("CAUSEWAY_TORTURE_OLD").is_some() { Version::V310 } else { Version::V43 };
-    torture(Plan { seed, length, conversations, version }).await;
+    let nodes = if version == Version::V43 { 3 } else { 1 };
+    torture(Plan { seed, length, conversations, version, nodes }).await;
 }

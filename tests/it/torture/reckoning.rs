@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
+use super::troubles::Troubles;
 use crate::town::Town;
 
 #[derive(Default)]
@@ -35,6 +36,8 @@ struct Side {
 
 /// What the far sides remember of each list (`sandbox`).
 const KEPT: usize = 50_000;
+/// The reason of a repeat for which nothing that went wrong accounts.
+const UNEXPLAINED: &str = "unexplained";
 /// How often they are looked at.
 const LOOK: Duration = Duration::from_millis(250);
 
@@ -90,12 +93,12 @@ impl Reckoning {
         false
     }
 
-    pub(super) fn verdict(&self) -> Verdict {
+    pub(super) fn verdict(&self, troubles: &Troubles) -> Verdict {
         let books = self.books();
         let failed = books.receipts.values().filter(|told| told.iter().any(|status| status == "Failed")).count();
         Verdict {
-            texts: books.texts.verdict(),
-            replies: books.replies.verdict(),
+            texts: books.texts.verdict(troubles),
+            replies: books.replies.verdict(troubles),
             untold: books.ids.iter().filter(|id| !books.receipts.contains_key(*id)).count(),
             failed,
             told_twice: books.receipts.values().filter(|told| told.len() > 1).count(),
@@ -129,16 +132,18 @@ impl Side {
         self.accepted.keys().filter(|key| !arrived(key)).count()
     }
 
-    fn verdict(&self) -> SideVerdict {
+    fn verdict(&self, troubles: &Troubles) -> SideVerdict {
         let mut verdict = SideVerdict { accepted: self.accepted.len(), lost: self.lost(), ..SideVerdict::default() };
         for (consumer, row) in &self.arrived {
             let mut highest = 0;
-            let mut seen = std::collections::BTreeSet::new();
+            let mut seen = BTreeMap::new();
             for (number, at) in row {
-                if !seen.insert(*number) {
+                if let Some(first) = seen.get(number) {
                     verdict.twice += 1;
+                    *verdict.reasons.entry(troubles.reason(*first, *at).unwrap_or(UNEXPLAINED)).or_default() += 1;
                     continue;
                 }
+                seen.insert(*number, *at);
                 verdict.disordered += usize::from(*number < highest);
                 highest = highest.max(*number);
                 if let Some(accepted) = self.accepted.get(&(consumer.clone(), *number)) {
@@ -159,6 +164,8 @@ struct SideVerdict {
     twice: usize,
     disordered: usize,
     stall: Duration,
+    /// Why something came twice.
+    reasons: BTreeMap<&'static str, usize>,
 }
 
 /// The end of a run.
@@ -172,11 +179,13 @@ pub(super) struct Verdict {
 
 impl Verdict {
     /// Nothing lost, nothing out of order, nobody texted twice, every agent told. A consumer's message that the agent sees twice
-    /// after a crash is documented; a reply that was told as failed was not sent, and that is no loss.
+    /// because Genesys' answer was lost is documented, and any other is a fault; a reply that was told as failed was not sent,
+    /// and that is no loss.
     pub(super) fn is_good(&self) -> bool {
         let disordered = self.texts.disordered + self.replies.disordered;
         let unsent = self.replies.lost.saturating_sub(self.failed);
-        self.texts.lost + unsent + disordered + self.replies.twice + self.untold == 0
+        let unexplained = self.texts.reasons.get(UNEXPLAINED).copied().unwrap_or(0);
+        self.texts.lost + unsent + disordered + self.replies.twice + unexplained + self.untold == 0
     }
 }
 
@@ -185,12 +194,15 @@ impl fmt::Display for Verdict {
         writeln!(formatter, "| | accepted | arrived | lost | twice | out of order | longest stall |")?;
         writeln!(formatter, "|---|---|---|---|---|---|---|")?;
         for (name, side) in [("texts to the agent", &self.texts), ("replies to phones", &self.replies)] {
-            let SideVerdict { accepted, arrived, lost, twice, disordered, stall } = side;
+            let SideVerdict { accepted, arrived, lost, twice, disordered, stall, .. } = side;
             let stall = stall.as_secs_f64();
             writeln!(
                 formatter,
                 "| {name} | {accepted} | {arrived} | {lost} | {twice} | {disordered} | {stall:.1} s |"
             )?;
+        }
+        for (reason, times) in self.texts.reasons.iter().chain(&self.replies.reasons) {
+            writeln!(formatter, "came twice: {times} ({reason})")?;
         }
         let Self { untold, failed, told_twice, .. } = self;
         write!(

@@ -10,5 +10,5 @@ mod server;
 
 pub use given::own_nodes;
 pub use postgres::{GUARDED_USER, PostgresServer, postgres_sql, shared_postgres};
-pub use rabbit::{RabbitNode, Version, shared_vhost};
+pub use rabbit::{RabbitCluster, RabbitNode, Version, shared_vhost};
 pub use server::{free_port, wait_for};

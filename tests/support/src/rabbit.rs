@@ -30,6 +30,8 @@ pub struct RabbitNode {
     port: u16,
     epmd_port: u16,
     dist_port: u16,
+    /// Names of all nodes of its cluster, where it is in one: they share one port mapper and one cookie.
+    peers: Vec<String>,
     group: Option<Group>,
 }
 
@@ -62,25 +64,33 @@ impl RabbitNode {
     /// # Panics
     /// When it does not start; its log is in the message.
     pub fn start(version: Version) -> Self {
+        let mut node = Self::new(version, name(), free_port(), Vec::new());
+        node.launch();
+        node.wait();
+        node
+    }
+
+    fn new(version: Version, name: String, epmd_port: u16, peers: Vec<String>) -> Self {
         let root = version.root().unwrap_or_else(|| PathBuf::from("/"));
         let program = root.join("usr/lib/rabbitmq/bin/rabbitmq-server");
         assert!(program.exists(), "{} is missing: run scripts/install-test-deps", program.display());
         let folder =
             tempfile::Builder::new().prefix("causeway-rabbit-").tempdir_in(root.join("tmp")).expect("a folder");
-        let name = format!("causeway-{}@localhost", Uuid::new_v4().simple());
-        let (port, epmd_port, dist_port) = (free_port(), free_port(), free_port());
-        let mut node = Self { version, folder, name, port, epmd_port, dist_port, group: None };
+        let (port, dist_port) = (free_port(), free_port());
+        let node = Self { version, folder, name, port, epmd_port, dist_port, peers, group: None };
         node.configure();
-        node.launch();
         node
     }
 
     fn configure(&self) {
-        let conf = format!(
+        let mut conf = format!(
             "listeners.tcp.1 = 127.0.0.1:{}\nloopback_users = none\nlog.file = false\nlog.console = true\nlog.console.level = warning\n\
              disk_free_limit.absolute = 10MB\n",
             self.port
         );
+        for (peer, number) in self.peers.iter().zip(1..) {
+            conf.push_str(&format!("cluster_formation.classic_config.nodes.{number} = {peer}\n"));
+        }
         fs::write(self.folder.path().join("rabbitmq.conf"), conf).expect("its folder takes files");
         fs::write(self.folder.path().join("enabled_plugins"), "[].\n").expect("its folder takes files");
     }
@@ -96,7 +106,10 @@ impl RabbitNode {
 
     fn environment(&self) -> Vec<String> {
         let folder = self.inside().display().to_string();
+        // Nodes of one cluster share a cookie; the nodes of two tests must not.
+        let cookie = format!("RABBITMQ_ERLANG_COOKIE=COOKIE{}", self.epmd_port);
         vec![
+            cookie,
             format!("HOME={folder}"),
             "PATH=/usr/sbin:/usr/bin:/sbin:/bin".to_owned(),
             "LANG=C.UTF-8".to_owned(),
@@ -129,14 +142,32 @@ impl RabbitNode {
         }
     }
 
+    fn log(&self) -> PathBuf {
+        self.folder.path().join("output.log")
+    }
+
+    fn output(&self) -> File {
+        File::create(self.log()).expect("its folder takes files")
+    }
+
+    /// The port mapper of Erlang, which dies with its handle.
+    fn port_mapper(&self) -> String {
+        self.command(&format!("epmd -port {}", self.epmd_port))
+    }
+
     fn launch(&mut self) {
-        let log = self.folder.path().join("output.log");
-        let output = File::create(&log).expect("its folder takes files");
-        let epmd = self.command(&format!("epmd -port {}", self.epmd_port));
         let server = self.command("/usr/lib/rabbitmq/bin/rabbitmq-server");
-        self.group = Some(Group::start(&format!("{epmd} &\n{server} &"), output).expect("sh can be started"));
+        let script = match self.peers.as_slice() {
+            [] => format!("{} &\n{server} &", self.port_mapper()),
+            [..] => format!("{server} &"),
+        };
+        self.group = Some(Group::start(&script, self.output()).expect("sh can be started"));
+    }
+
+    /// Waits until it takes connections.
+    fn wait(&self) {
         let up = wait_for(START, || TcpStream::connect(("127.0.0.1", self.port)).is_ok());
-        assert!(up, "{} did not start:\n{}", self.name, fs::read_to_string(&log).unwrap_or_default());
+        assert!(up, "{} did not start:\n{}", self.name, fs::read_to_string(self.log()).unwrap_or_default());
     }
 
     /// Its URL, with a virtual host.
@@ -166,6 +197,7 @@ impl RabbitNode {
     pub fn restart(&mut self) {
         self.kill();
         self.launch();
+        self.wait();
     }
 
     /// Raises a memory alarm: publishers are blocked.
@@ -221,6 +253,86 @@ impl RabbitNode {
             String::from_utf8_lossy(&output.stderr)
         );
         output
+    }
+}
+
+fn name() -> String {
+    format!("causeway-{}@localhost", Uuid::new_v4().simple())
+}
+
+/// RabbitMQ nodes of a test's own, which are one cluster when there are several.
+pub struct RabbitCluster {
+    nodes: Vec<RabbitNode>,
+    /// Lives as long as the cluster: a node that is killed does not take the names of the others with it.
+    _port_mapper: Option<Group>,
+}
+
+impl RabbitCluster {
+    /// Starts so many nodes and waits until each takes connections.
+    ///
+    /// # Panics
+    /// When one does not start, or they do not find each other.
+    pub fn start(version: Version, size: usize) -> Self {
+        if size == 1 {
+            return Self { nodes: vec![RabbitNode::start(version)], _port_mapper: None };
+        }
+        let (names, epmd_port): (Vec<String>, u16) = ((0..size).map(|_| name()).collect(), free_port());
+        let new = |name: &String| RabbitNode::new(version, name.clone(), epmd_port, names.clone());
+        let mut nodes: Vec<RabbitNode> = names.iter().map(new).collect();
+        let first = nodes.first().expect("a cluster has nodes");
+        let port_mapper = Group::start(&format!("{} &", first.port_mapper()), first.output());
+        nodes.iter_mut().for_each(RabbitNode::launch);
+        nodes.iter().for_each(RabbitNode::wait);
+        let cluster = Self { nodes, _port_mapper: Some(port_mapper.expect("sh can be started")) };
+        let first = cluster.node(0);
+        let joined = wait_for(START, || {
+            let output = first.rabbitmqctl(&["cluster_status", "--formatter", "json"]);
+            let status: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+            status["running_nodes"].as_array().is_some_and(|running| running.len() == size)
+        });
+        assert!(joined, "the nodes are no cluster:\n{}", fs::read_to_string(first.log()).unwrap_or_default());
+        cluster
+    }
+
+    /// How many nodes it has.
+    pub fn size(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// One of them.
+    pub fn node(&self, number: usize) -> &RabbitNode {
+        &self.nodes[number]
+    }
+
+    /// One of them, to kill or start it.
+    pub fn node_mut(&mut self, number: usize) -> &mut RabbitNode {
+        &mut self.nodes[number]
+    }
+
+    /// Starts every node again, all at once: after a power cut none comes up without the others.
+    pub fn restart(&mut self) {
+        for node in &mut self.nodes {
+            node.kill();
+            node.launch();
+        }
+        self.nodes.iter().for_each(RabbitNode::wait);
+    }
+
+    /// The port of a node that runs.
+    ///
+    /// # Panics
+    /// When none does.
+    pub fn running_port(&self) -> u16 {
+        self.nodes.iter().find(|node| node.is_running()).expect("a node runs").port()
+    }
+
+    /// The node that leads a queue of the virtual host `/`.
+    pub fn leader(&self, queue: &str) -> Option<usize> {
+        let asked = self.nodes.iter().find(|node| node.is_running())?;
+        let output = asked.rabbitmqctl(&["list_queues", "name", "leader"]);
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let line = text.lines().find_map(|line| line.strip_prefix(queue)?.strip_prefix('\t'))?;
+        self.nodes.iter().position(|node| node.name == line.trim())
     }
 }
 

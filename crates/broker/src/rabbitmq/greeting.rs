@@ -4,15 +4,13 @@
 use std::fmt;
 use std::time::Duration;
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, ensure};
 use futures_util::io::{AsyncReadExt, AsyncWriteExt};
 use lapin::runtime::default_runtime;
 use lapin::tcp::{AMQPUriTcpExt, OwnedTLSConfig};
-use lapin::uri::AMQPUri;
-use secrecy::ExposeSecret;
 use tokio::time::timeout;
 
-use super::link::authorities;
+use super::link::{authorities, uri};
 use crate::RabbitMqConfig;
 
 /// AMQP 0-9-1, section 4.2.2: what a client says first.
@@ -54,8 +52,7 @@ pub(super) async fn version(config: &RabbitMqConfig) -> anyhow::Result<Version> 
 }
 
 async fn greeting(config: &RabbitMqConfig) -> anyhow::Result<Version> {
-    let parsed = config.url.expose_secret().parse::<AMQPUri>();
-    let Ok(uri) = parsed else { bail!("broker.url is no AMQP URL") };
+    let uri = uri(config)?;
     let tls = OwnedTLSConfig { identity: None, cert_chain: authorities(config)? };
     let runtime = default_runtime()?;
     let mut stream = uri.connect_with_config_async(tls.as_ref(), &runtime).await?;

@@ -7,6 +7,7 @@ use anyhow::Context;
 use futures_util::{Stream, StreamExt};
 use lapin::runtime::default_runtime;
 use lapin::tcp::OwnedTLSConfig;
+use lapin::uri::AMQPUri;
 use lapin::{ConnectionProperties, Event};
 use runtime::{Backoff, Shutdown};
 use secrecy::ExposeSecret;
@@ -19,6 +20,9 @@ use crate::RabbitMqConfig;
 pub(super) const RECONNECT: Backoff = Backoff { base: Duration::from_millis(200), cap: Duration::from_secs(5) };
 /// For a whole connection, with its handshakes.
 const CONNECT: Duration = Duration::from_secs(10);
+/// Seconds between heartbeats. A peer that is silent for two of them is gone: with the 60 that RabbitMQ proposes, a connection
+/// into nowhere would hold its partitions for two minutes.
+const HEARTBEAT: u16 = 10;
 /// How soon a connection that died without a word is noticed, beside its heartbeats.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -26,10 +30,17 @@ const LOOK: Duration = Duration::from_secs(1);
 pub(super) async fn connect(config: &RabbitMqConfig, name: &str) -> anyhow::Result<Arc<lapin::Connection>> {
     let properties = ConnectionProperties::default().with_connection_name(name.into());
     let tls = OwnedTLSConfig { identity: None, cert_chain: authorities(config)? };
-    let url = config.url.expose_secret();
-    let connecting = lapin::Connection::connect_with_config(url, properties, tls, default_runtime()?);
+    let connecting = lapin::Connection::connect_uri_with_config(uri(config)?, properties, tls, default_runtime()?);
     let connected = timeout(CONNECT, connecting).await.context("no answer in time")?;
     Ok(Arc::new(connected.map_err(|error| anyhow::anyhow!(told(&error)))?))
+}
+
+/// The URL as it was given; where it says nothing of heartbeats, ours.
+pub(super) fn uri(config: &RabbitMqConfig) -> anyhow::Result<AMQPUri> {
+    let parsed = config.url.expose_secret().parse::<AMQPUri>();
+    let Ok(mut uri) = parsed else { anyhow::bail!("broker.url is no AMQP URL") };
+    uri.query.heartbeat.get_or_insert(HEARTBEAT);
+    Ok(uri)
 }
 
 pub(super) fn authorities(config: &RabbitMqConfig) -> anyhow::Result<Option<String>> {

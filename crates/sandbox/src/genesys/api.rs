@@ -16,7 +16,7 @@ use serde_json::json;
 use super::message::{self, Kind, Posted};
 use super::state::State;
 use super::types::{ReceivedMessage, ReceivedReceipt, Refusal, WebhookState};
-use crate::door::{BODY_LIMIT, BODY_READ, cut_off};
+use crate::door::{BODY_LIMIT, BODY_READ, cut_off, cut_short};
 
 pub(super) fn routes(state: Arc<State>) -> Router {
     let missing = async || error(StatusCode::NOT_FOUND, "there is nothing here");
@@ -64,7 +64,10 @@ async fn messages(
         }
     };
     state.changed();
-    if state.faults.close_after_accept.strikes() { cut_off() } else { answer }
+    if state.faults.close_after_accept.strikes() {
+        return cut_off();
+    }
+    if state.faults.cut_short.strikes() { cut_short(answer).await } else { answer }
 }
 
 /// The answer of a fault that strikes before anything is done.

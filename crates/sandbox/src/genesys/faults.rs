@@ -14,6 +14,7 @@ pub(super) struct Faults {
     pub(super) refuse_400: Switch,
     pub(super) refuse_401: Switch,
     pub(super) close_after_accept: Switch,
+    pub(super) cut_short: Switch,
     pub(super) slow_millis: AtomicU64,
     pub(super) duplicate_webhooks: AtomicU32,
     pub(super) wrong_signature: Switch,
@@ -66,6 +67,11 @@ impl GenesysFaults<'_> {
         self.set(&self.0.state.faults.close_after_accept, times);
     }
 
+    /// Calls are carried out, and the connection ends in the middle of the answer's body.
+    pub fn cut_short(&self, times: impl Into<Times>) {
+        self.set(&self.0.state.faults.cut_short, times);
+    }
+
     /// Every call waits this long before anything is done; zero to switch it off.
     pub fn slow(&self, by: Duration) {
         self.0.state.faults.slow_millis.store(u64::try_from(by.as_millis()).unwrap_or(u64::MAX), Ordering::SeqCst);
@@ -104,6 +110,7 @@ impl GenesysFaults<'_> {
             &faults.refuse_400,
             &faults.refuse_401,
             &faults.close_after_accept,
+            &faults.cut_short,
             &faults.wrong_signature,
             &faults.accept_any_signature,
         ];

@@ -17,6 +17,7 @@ pub(super) struct Faults {
     pub(super) forbidden_html: Switch,
     pub(super) embedded_error: Switch,
     pub(super) close_after_accept: Switch,
+    pub(super) cut_short: Switch,
     pub(super) hang_after_accept: Switch,
     pub(super) reads_answer_500: Switch,
     pub(super) lose_events: Switch,
@@ -80,6 +81,11 @@ impl NetSapiensFaults<'_> {
         self.set(&self.0.state.faults.close_after_accept, times);
     }
 
+    /// Sends are carried out, and the connection ends in the middle of the answer's body.
+    pub fn cut_short(&self, times: impl Into<Times>) {
+        self.set(&self.0.state.faults.cut_short, times);
+    }
+
     /// Sends are carried out, and never answered.
     pub fn hang_after_accept(&self, times: impl Into<Times>) {
         self.set(&self.0.state.faults.hang_after_accept, times);
@@ -124,6 +130,7 @@ impl NetSapiensFaults<'_> {
             &faults.forbidden_html,
             &faults.embedded_error,
             &faults.close_after_accept,
+            &faults.cut_short,
             &faults.hang_after_accept,
             &faults.reads_answer_500,
             &faults.lose_events,

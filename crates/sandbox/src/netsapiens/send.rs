@@ -17,7 +17,7 @@ use super::rows;
 use super::session::{Between, random_id};
 use super::state::State;
 use super::types::SendAnswer;
-use crate::door::{BODY_LIMIT, BODY_READ, cut_off};
+use crate::door::{BODY_LIMIT, BODY_READ, cut_off, cut_short};
 
 /// The least length of a session id that a client chose.
 const SESSION_ID: usize = 32;
@@ -83,7 +83,8 @@ async fn send(
     if state.faults.fail_after_accept.strikes() {
         return error(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error");
     }
-    confirm(state, &user, &session, &id)
+    let answer = confirm(state, &user, &session, &id);
+    if state.faults.cut_short.strikes() { cut_short(answer).await } else { answer }
 }
 
 /// The answer of a fault that strikes before anything is done.
