@@ -15,6 +15,7 @@ mod private;
 mod process;
 mod proxy;
 mod settings;
+mod sick_neighbour;
 mod torture;
 mod town;
 mod webdriver;

@@ -53,6 +53,8 @@ pub(crate) struct Settings {
     pub(crate) delivered_when: &'static str,
     pub(crate) grace: &'static str,
     pub(crate) expire_replies: &'static str,
+    /// More of the configuration, after everything else.
+    pub(crate) more: String,
 }
 
 impl Settings {
@@ -68,12 +70,13 @@ impl Settings {
             delivered_when: "accepted",
             grace: "30s",
             expire_replies: "4h",
+            more: String::new(),
         }
     }
 
     /// The TOML of a bridge that keeps its files in `folder`.
     pub(crate) fn toml(&self, folder: &Path, genesys: &GenesysSim, netsapiens: &NetSapiensSim) -> String {
-        let Self { queues, books, http, admin, log, delivered_when, grace, expire_replies } = self;
+        let Self { queues, books, http, admin, log, delivered_when, grace, expire_replies, more } = self;
         let folder = folder.display();
         let broker = match queues {
             Queues::Embedded => format!("kind = \"embedded\"\npath = \"{folder}/broker\""),
@@ -123,8 +126,10 @@ impl Settings {
             id = "{COMPANY}"
             name = "{CHANNEL}"
             kind = "sms"
+            provider = "crexendo"
             user = "{USER}"
             secrets = ["{CHANNEL_SECRET}"]
+            {more}
             "#
         )
     }
