@@ -35,8 +35,11 @@ torture: ## ten minutes of load while everything fails (SEED=… repeats a run; 
 		$(if $(filter 3.10,$(RABBITMQ)),CAUSEWAY_TORTURE_OLD=1) \
 		cargo test -p tests --test it torture::ten_minutes -- --ignored --nocapture
 
-bench: ## measure the embedded broker and the ledger on SQLite and on PostgreSQL
+bench: ## measure Causeway beside the least a relay can do, and its parts (BENCH_FULL=1 with a million messages waiting)
+	@scripts/install-test-deps
 	@echo "Building optimised. A first build takes some minutes."
+	cargo build --release -p causeway -p tests --bin causeway --bench relay
+	cargo bench --profile release -p causeway -p tests --bench relay -- $(if $(BENCH_FULL),--full) $(BENCH)
 	cargo bench -p broker --bench embedded
 	cargo bench -p ledger --bench sqlite
 	cargo bench -p ledger --bench postgres
