@@ -5,7 +5,7 @@ use anyhow::anyhow;
 use broker::{Broker, Consume, Done, Failure, Handle, PublishError, Rejection};
 use jiff::Timestamp;
 use ledger::{AttemptId, Begin, Effect, Entry, Ledger, LedgerError, Outcome, POISON, What};
-use model::{Address, AgentReply, Family, PhoneNumber, Private, ReasonCode, ReceiptStatus, ReplyBody};
+use model::{Address, AgentReply, PhoneNumber, Private, ReasonCode, Receipt, ReceiptStatus, ReplyBody};
 use runtime::{Clock, Shutdown};
 use sms::{SendError, SendRequest};
 use tokio::sync::watch;
@@ -74,7 +74,7 @@ impl Handle<AgentReply> for Room {
     }
 
     async fn handle(&self, reply: &AgentReply, _attempt: u32) -> Result<Done, Failure> {
-        let effect = effect(reply);
+        let effect = Effect::from(reply);
         let Some(begun) = self.begin(reply, &effect).await? else { return Ok(Done::Duplicate) };
         // What cannot be sent needs no provider, so its verdict does not wait for one either.
         let (number, text) = match sendable(reply) {
@@ -106,7 +106,7 @@ impl Handle<AgentReply> for Room {
     }
 
     async fn before_dead_letter(&self, reply: &AgentReply, rejection: &Rejection) -> Result<(), Failure> {
-        let effect = effect(reply);
+        let effect = Effect::from(reply);
         let (code, reason) = match self.deps.ledger.begin(effect.clone(), CALL_TIMEOUT).await.map_err(ledger_down)? {
             // Its verdict was told before; a late rejection adds nothing to it.
             Begin::Done(outcome) => return self.tell_again(reply, &outcome).await,
@@ -144,8 +144,24 @@ impl Room {
             Begin::Interrupted { attempt, began, until, begun } => {
                 Ok(Some(Begun::Interrupted { attempt, began, until, begun }))
             }
-            Begin::Done(outcome) => self.tell_again(reply, &outcome).await.map(|()| None),
+            Begin::Done(outcome) => {
+                self.tell_again(reply, &outcome).await?;
+                // The crash may have come after the record that matched them, and before they were told.
+                if let Outcome::Sent { foreign_id: Some(id) } = &outcome {
+                    let reports = self.deps.ledger.reported(&effect.target, id).await.map_err(ledger_down)?;
+                    self.publish_reports(reports).await?;
+                }
+                Ok(None)
+            }
         }
+    }
+
+    /// What the provider had reported before this reply was recorded as sent.
+    async fn publish_reports(&self, receipts: Vec<Receipt>) -> Result<(), Failure> {
+        for receipt in &receipts {
+            self.deps.broker.publish(receipt).await.map_err(not_published)?;
+        }
+        Ok(())
     }
 
     async fn request(&self, walk: &Walk<'_>, to: PhoneNumber, text: Private<String>) -> Result<SendRequest, Failure> {
@@ -196,13 +212,14 @@ impl Room {
     ) -> Result<Done, Failure> {
         walk.account.paused.clear();
         self.maybe_sent.leave(&walk.account, walk.reply, self.deps.clock.now());
-        let outcome = Outcome::Sent { foreign_id: provider_id };
-        self.deps.ledger.finish(&walk.effect, attempt, outcome.clone()).await.map_err(ledger_down)?;
+        let outcome = Outcome::Sent { foreign_id: provider_id.clone() };
+        let reports = self.deps.ledger.sent(&walk.effect, attempt, provider_id).await.map_err(ledger_down)?;
         if !walk.account.accepted_is_delivered {
             let provider = walk.account.provider.name().to_string();
             metrics::counter!("causeway_unconfirmed_total", "provider" => provider).increment(1);
         }
-        self.tell_again(walk.reply, &outcome).await.map(|()| Done::Done)
+        self.tell_again(walk.reply, &outcome).await?;
+        self.publish_reports(reports).await.map(|()| Done::Done)
     }
 
     async fn release(&self, walk: &Walk<'_>, attempt: &AttemptId, error: &SendError) -> Result<Done, Failure> {
@@ -264,19 +281,6 @@ fn sendable(reply: &AgentReply) -> Result<(PhoneNumber, Private<String>), (Reaso
         Address::Invalid(_) => {
             Err((ReasonCode::InvalidDestination, "The recipient is not a telephone number.".to_owned()))
         }
-    }
-}
-
-fn effect(reply: &AgentReply) -> Effect {
-    Effect {
-        family: Family::Replies,
-        id: reply.id.clone(),
-        channel: reply.channel.clone(),
-        target: reply.provider.clone(),
-        consumer: reply.to.clone(),
-        foreign_id: reply.genesys_message_id.clone(),
-        trace: reply.trace.clone(),
-        received_at: reply.received_at,
     }
 }
 

@@ -175,6 +175,7 @@ fn effect(message: &InboundMessage) -> Effect {
         foreign_id: message.id.to_string(),
         trace: message.trace.clone(),
         received_at: message.received_at,
+        parties: None,
     }
 }
 

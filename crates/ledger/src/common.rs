@@ -16,6 +16,16 @@ pub(crate) const TOUCH_EVERY: i64 = 86_400_000;
 /// Two arrivals of one message tell times that differ by at most this, in milliseconds (design 4).
 pub(crate) const APART: i64 = 2_000;
 
+/// A report without a message is kept so long: longer than a reply waits for its provider, unless told otherwise.
+pub(crate) const REPORT_HELD: i64 = 86_400_000;
+/// Reports that are kept at the most; the newest count.
+pub(crate) const REPORTS: u32 = 100_000;
+
+/// Counts reports that nobody ever sent a message for.
+pub(crate) fn count_unmatched(provider: &str) {
+    metrics::counter!("causeway_unmatched_reports_total", "provider" => provider.to_owned()).increment(1);
+}
+
 /// The word of a path.
 pub(crate) const fn path_word(path: ArrivalPath) -> &'static str {
     match path {

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "this is a test suite, and a failure is a panic")]
 
+use std::pin::Pin;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -9,14 +10,18 @@ use model::{
     Address, AgentReply, Arrival, ArrivalPath, ChannelName, Family, MessageId, NeighbourName, PhoneNumber, ReasonCode,
     Receipt, ReceiptStatus, ReplyBody, SessionId, TraceId,
 };
-use runtime::ManualClock;
+use runtime::{Clock, ManualClock};
 
-use crate::{ArrivalVerdict, Begin, Effect, Entry, Ledger, Outcome, ReceiptVerdict, What};
+use crate::{ArrivalVerdict, Begin, Config, Effect, Entry, Ledger, Outcome, Parties, ReceiptVerdict, What};
 
+mod person;
 mod reopened;
+mod reports;
 mod strangers;
 
+pub use person::*;
 pub use reopened::*;
+pub use reports::*;
 pub use strangers::{what_was_claimed_is_told, words_of_strangers_are_taken_as_they_come};
 
 /// A fresh ledger, and the hand of its clock.
@@ -25,6 +30,19 @@ pub struct Fresh {
     pub ledger: Ledger,
     /// The hand.
     pub clock: ManualClock,
+    /// Opens it once more, as another process would.
+    pub another: Another,
+}
+
+/// Opens a ledger once more.
+pub type Another = Box<dyn Fn() -> Pin<Box<dyn Future<Output = Ledger> + Send>> + Send>;
+
+/// Opens the ledger of `config` again and again, with `clock`.
+pub fn another(config: Config, clock: Clock) -> Another {
+    Box::new(move || {
+        let (config, clock) = (config.clone(), clock.clone());
+        Box::pin(async move { Ledger::open(config, clock).await.expect("it is there") })
+    })
 }
 
 /// One test for each function of the contract. `$fresh` makes a [`Fresh`] and what must outlive it.
@@ -38,7 +56,10 @@ macro_rules! contract_suite {
             sessions_are_remembered, sessions_in_use_are_kept, timelines_are_found,
             what_was_never_begun_is_found_as_well, finished_business_is_forgotten, what_was_claimed_is_told,
             words_of_strangers_are_taken_as_they_come, what_failed_is_opened_again, what_was_sent_stays_so,
-            what_is_in_hand_is_left_alone, a_failure_that_is_tried_anew_is_told_once);
+            what_is_in_hand_is_left_alone, a_failure_that_is_tried_anew_is_told_once,
+            a_report_finds_its_reply, a_report_that_comes_first_is_held, reports_without_a_reply_are_forgotten,
+            receipts_of_a_reply_are_made_of_its_ids, a_receipt_that_crashes_processes_is_poison,
+            a_person_is_told_whole, a_person_is_erased_and_nothing_is_done_twice, nobody_is_erased_while_in_hand);
     };
     ($fresh:path: $($name:ident),* $(,)?) => {$(
         #[tokio::test]
@@ -66,6 +87,12 @@ pub fn effect(id: &str) -> Effect {
         foreign_id: format!("genesys-{id}"),
         trace: TraceId::new(format!("trace-{id}")),
         received_at: Timestamp::UNIX_EPOCH,
+        parties: Some(Parties {
+            genesys: NeighbourName::new("main"),
+            from_id: "0123456789".to_owned().into(),
+            to_id: "13125550142".to_owned().into(),
+            to: consumer(),
+        }),
     }
 }
 

@@ -12,6 +12,9 @@ use crate::types::{
 };
 use crate::{postgres, sqlite};
 
+mod people;
+mod reports;
+
 /// Which ledger.
 #[derive(Debug, Clone)]
 pub enum Config {

@@ -5,6 +5,8 @@
 
 mod common;
 mod ledger;
+mod passport;
+mod person;
 mod postgres;
 mod receipts;
 mod sqlite;
@@ -14,6 +16,8 @@ mod types;
 pub mod contract;
 
 pub use ledger::{Config, Ledger, PostgresConfig, SqliteConfig, TimeSource};
+pub use person::{Erased, Erasure, KeptArrival, KeptEffect, KeptReceipt, KeptSession, Person};
 pub use types::{
-    ArrivalVerdict, AttemptId, Begin, Effect, Entry, LedgerError, Line, Outcome, POISON, ReceiptVerdict, Reopened, What,
+    ArrivalVerdict, AttemptId, Begin, Effect, Entry, LedgerError, Line, Outcome, POISON, Parties, ReceiptVerdict,
+    Reopened, Reported, What,
 };

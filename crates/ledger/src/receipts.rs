@@ -1,8 +1,8 @@
 //! The receipt states of one reply only move forward (design 4, `reference/genesys.md` 6.3).
 
-use model::{Family, Receipt};
+use model::{AgentReply, Family, Receipt};
 
-use crate::{Effect, ReceiptVerdict};
+use crate::{Effect, POISON, Parties, ReceiptVerdict};
 
 /// A state, without its reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -37,6 +37,25 @@ impl State {
 
     pub(crate) fn from_word(word: &str) -> Option<Self> {
         [Self::Delivered, Self::Failed, Self::Removed, Self::Reopened].into_iter().find(|state| state.word() == word)
+    }
+}
+
+/// How often telling a receipt was begun without ever coming to an end, and by which process last. Whoever asks for the
+/// second time is alive, so it did not crash: only the beginnings of others count.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Tries {
+    pub(crate) begun: u32,
+    pub(crate) owner: Option<String>,
+}
+
+impl Tries {
+    /// One more; `None` where there were too many before.
+    pub(crate) fn begun_by(&self, process: &str) -> Option<Self> {
+        match &self.owner {
+            Some(owner) if owner == process => Some(self.clone()),
+            Some(_) if self.begun >= POISON => None,
+            _ => Some(Self { begun: self.begun + 1, owner: Some(process.to_owned()) }),
+        }
     }
 }
 
@@ -75,6 +94,28 @@ impl From<&Receipt> for Effect {
             foreign_id: receipt.genesys_message_id.clone(),
             trace: receipt.trace.clone(),
             received_at: receipt.received_at,
+            parties: None,
+        }
+    }
+}
+
+impl From<&AgentReply> for Effect {
+    fn from(reply: &AgentReply) -> Self {
+        Self {
+            family: Family::Replies,
+            id: reply.id.clone(),
+            channel: reply.channel.clone(),
+            target: reply.provider.clone(),
+            consumer: reply.to.clone(),
+            foreign_id: reply.genesys_message_id.clone(),
+            trace: reply.trace.clone(),
+            received_at: reply.received_at,
+            parties: Some(Parties {
+                genesys: reply.genesys.clone(),
+                from_id: reply.from_id.clone(),
+                to_id: reply.to_id.clone(),
+                to: reply.to.clone(),
+            }),
         }
     }
 }

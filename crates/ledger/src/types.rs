@@ -1,5 +1,5 @@
 use jiff::Timestamp;
-use model::{Address, ChannelName, Family, MessageId, NeighbourName, TraceId};
+use model::{Address, ChannelName, Family, MessageId, NeighbourName, Private, Receipt, TraceId};
 use serde::{Deserialize, Serialize};
 
 /// The ledger did not do it.
@@ -37,6 +37,21 @@ pub struct Effect {
     pub trace: TraceId,
     /// When the house accepted it.
     pub received_at: Timestamp,
+    /// Of a reply: between whom its receipts go.
+    pub parties: Option<Parties>,
+}
+
+/// Between whom the receipts of a reply go: kept, so that one can be made when nothing but an id is known.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Parties {
+    /// The tenant that is told.
+    pub genesys: NeighbourName,
+    /// `channel.from.id` of the reply, byte for byte.
+    pub from_id: Private<String>,
+    /// `channel.to.id` of the reply, byte for byte.
+    pub to_id: Private<String>,
+    /// The recipient, normalised.
+    pub to: Address,
 }
 
 /// One attempt at an effect: 12 characters of `[0-9a-f]`, short enough to walk in a User-Agent.
@@ -103,6 +118,17 @@ pub enum ReceiptVerdict {
     Repeat,
     /// A later state was emitted before.
     Outdated,
+    /// It was begun too often without ever coming to an end.
+    Poison,
+}
+
+/// What a provider's report of a message is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reported {
+    /// A reply of ours: this receipt says so.
+    Matched(Box<Receipt>),
+    /// Nothing that was recorded as sent yet; it is kept until that is, or until it is too old.
+    Held,
 }
 
 /// Whether an effect may be made anew.
@@ -112,6 +138,8 @@ pub enum Reopened {
     Fresh,
     /// It was made, and stays so.
     AlreadySent,
+    /// What was known of it was erased, and with it whether it may be made again.
+    Erased,
     /// Somebody may be making it until then.
     InHand {
         /// The attempt's deadline.
@@ -196,7 +224,7 @@ pub struct Entry {
 }
 
 /// A line of a timeline.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Line {
     /// When.
     pub at: Timestamp,

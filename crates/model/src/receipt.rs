@@ -22,6 +22,22 @@ pub enum ReasonCode {
 }
 
 impl ReasonCode {
+    const ALL: [Self; 8] = [
+        Self::Expired,
+        Self::RateLimited,
+        Self::NotAllowed,
+        Self::General,
+        Self::Unsupported,
+        Self::UnknownMessage,
+        Self::InvalidStructure,
+        Self::InvalidDestination,
+    ];
+
+    /// The code of a number on the wire, where there is one.
+    pub fn from_number(number: u16) -> Option<Self> {
+        Self::ALL.into_iter().find(|code| code.number() == number)
+    }
+
     /// The number on the wire.
     pub const fn number(self) -> u16 {
         match self {

@@ -5,7 +5,7 @@ use anyhow::anyhow;
 use broker::{Broker, Consume, Done, Failure, Handle, Rejection};
 use genesys::{Blame, Channel, Directory, Refusal, channel_target};
 use jiff::Timestamp;
-use ledger::{Effect, Entry, Ledger, LedgerError, ReceiptVerdict, What};
+use ledger::{Effect, Entry, Ledger, LedgerError, POISON, ReceiptVerdict, What};
 use model::{Receipt, ReceiptStatus};
 use runtime::{Clock, Shutdown};
 use tokio::sync::watch;
@@ -71,6 +71,11 @@ impl Handle<Receipt> for Room {
         match self.deps.ledger.receipt(receipt).await.map_err(ledger_down)? {
             ReceiptVerdict::Emit => {}
             ReceiptVerdict::Repeat | ReceiptVerdict::Outdated => return Ok(Done::Duplicate),
+            ReceiptVerdict::Poison => {
+                let cause =
+                    anyhow!("begun {POISON} times and never ended; look at what it crashed before replaying it");
+                return Err(Failure::Reject { code: "poison", cause });
+            }
         }
         match client.send_receipt(&channel.access, receipt).await {
             Ok(()) => {
@@ -79,7 +84,10 @@ impl Handle<Receipt> for Room {
                 count(receipt);
                 Ok(Done::Done)
             }
-            Err(refusal) => Err(refused(&channel, receipt, refusal, age)),
+            Err(refusal) => {
+                self.deps.ledger.receipt_released(receipt).await.map_err(ledger_down)?;
+                Err(refused(&channel, receipt, refusal, age))
+            }
         }
     }
 

@@ -12,6 +12,7 @@ mod ledger;
 mod load;
 mod output;
 mod queues;
+mod receipts;
 mod run;
 mod sandbox;
 mod topology;
@@ -52,6 +53,9 @@ enum Command {
     /// Messages that were given up: list, show, replay and discard them.
     #[command(subcommand)]
     DeadLetters(dead_letters::DeadLetters),
+    /// What agents are told of their replies.
+    #[command(subcommand)]
+    Receipts(receipts::Receipts),
     /// Exchanges and queues.
     #[command(subcommand)]
     Topology(topology::Topology),
@@ -107,6 +111,7 @@ async fn dispatch(command: Command) -> Result<(), Exit> {
         Command::Trace(command) => command.run().await,
         Command::Doctor(command) => command.run().await,
         Command::DeadLetters(command) => command.run().await,
+        Command::Receipts(command) => command.run().await,
         Command::Topology(command) => command.run().await,
         Command::Genesys(command) => command.run().await,
         Command::Ledger(command) => command.run().await,

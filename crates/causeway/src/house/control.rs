@@ -18,6 +18,7 @@ use subtle::ConstantTimeEq;
 use tokio::net::TcpListener;
 
 use super::dead_letters::{self, DeadLetters};
+use super::receipts;
 use crate::config::{Config, Control, ProviderKind};
 
 #[derive(Clone)]
@@ -42,7 +43,8 @@ pub(super) async fn spawn(
         .fallback(not_found)
         .method_not_allowed_fallback(not_allowed)
         .with_state(Arc::new(desk))
-        .merge(dead_letters::routes(DeadLetters::new(config, broker, ledger, clock)));
+        .merge(dead_letters::routes(DeadLetters::new(config, broker, ledger, clock)))
+        .merge(receipts::routes(broker, ledger));
     match &config.admin.control {
         Control::Unix(path) => tasks.spawn("control socket", serve_unix(path.clone(), router, shutdown.clone()).await?),
         Control::Tcp { listen, token } => {

@@ -6,6 +6,7 @@ mod directories;
 mod front;
 mod monitor;
 mod open;
+pub(crate) mod receipts;
 mod reload;
 mod roles;
 

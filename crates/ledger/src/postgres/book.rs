@@ -1,10 +1,11 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use jiff::Timestamp;
-use model::{Arrival, ChannelName, Family, MessageId};
+use model::{Arrival, ChannelName, Family, MessageId, ReceiptStatus};
 
 use super::{millis, text};
-use crate::receipts::State;
+use crate::passport::Passport;
+use crate::receipts::{State, Tries};
 use crate::{Effect, What};
 
 /// An effect's key: its family's word, and its id.
@@ -24,6 +25,8 @@ pub(crate) struct Wants {
     /// By channel and fingerprint: from when to when.
     pub(super) twins: BTreeMap<(String, String), (i64, i64)>,
     pub(super) sessions: BTreeSet<Vec<u8>>,
+    /// Messages by the digest of a provider and the id it gave them: what was sent under it, and what was reported of it.
+    pub(super) sent: BTreeSet<Vec<u8>>,
 }
 
 impl Wants {
@@ -48,6 +51,7 @@ impl Wants {
         self.receipts.extend(other.receipts.iter().cloned());
         self.arrived.extend(other.arrived.iter().cloned());
         self.sessions.extend(other.sessions.iter().cloned());
+        self.sent.extend(other.sent.iter().cloned());
         for (key, (low, high)) in &other.twins {
             let range = self.twins.entry(key.clone()).or_insert((*low, *high));
             *range = (range.0.min(*low), range.1.max(*high));
@@ -101,6 +105,8 @@ pub(super) struct Attempts {
     pub(super) outcome: Option<String>,
     /// Whether the timeline says already that this attempt was interrupted.
     pub(super) told: bool,
+    /// Whether it was done, and all else about it erased.
+    pub(super) erased: bool,
     /// The effect, where its row is made here.
     pub(super) about: Option<Effect>,
 }
@@ -108,6 +114,7 @@ pub(super) struct Attempts {
 pub(super) struct ReceiptRow {
     pub(super) state: Result<State, String>,
     pub(super) emitted: bool,
+    pub(super) tries: Tries,
     /// Channel, foreign id and recipient, where it is made here.
     pub(super) about: Option<[String; 3]>,
 }
@@ -126,6 +133,22 @@ pub(super) struct SessionRow {
     pub(super) used_at: i64,
     /// Channel and consumer, where it is written here.
     pub(super) about: Option<[String; 2]>,
+}
+
+/// What was sent under a provider's id.
+pub(super) struct SentRow {
+    /// `None` where its addresses were never written down, or erased.
+    pub(super) passport: Option<Passport>,
+    /// Provider, its id, and our id, where it is made here.
+    pub(super) about: Option<[String; 3]>,
+}
+
+/// What a provider reported.
+pub(super) struct ReportRow {
+    pub(super) status: Result<ReceiptStatus, String>,
+    pub(super) reported_at: i64,
+    /// The provider, where it is made here.
+    pub(super) about: Option<String>,
 }
 
 /// A line to write.
@@ -155,6 +178,9 @@ pub(crate) struct Book<'a> {
     /// By channel and fingerprint.
     pub(super) arrivals: BTreeMap<(String, String), Vec<Kept<ArrivalRow>>>,
     pub(super) sessions: BTreeMap<Vec<u8>, Kept<SessionRow>>,
+    pub(super) sent: BTreeMap<Vec<u8>, Kept<SentRow>>,
+    /// By the same key and the word of the state.
+    pub(super) reports: BTreeMap<(Vec<u8>, String), Kept<ReportRow>>,
     pub(super) lines: Vec<NewLine>,
     /// Attempts the job in hand began.
     pub(super) opened: Vec<String>,

@@ -62,6 +62,11 @@ pub(super) fn know(book: &mut Book<'_>, effect: &Effect) {
     }
 }
 
+/// Whether an effect was done, and all else about it erased.
+pub(super) fn is_erased(book: &Book<'_>, family: Family, id: &MessageId) -> bool {
+    book.effects.get(&effect_key(family, id)).is_some_and(|kept| kept.row.erased)
+}
+
 /// Whether an effect is known.
 pub(super) fn is_known(book: &Book<'_>, family: Family, id: &MessageId) -> bool {
     book.effects.contains_key(&effect_key(family, id))
@@ -164,6 +169,9 @@ pub(crate) fn wants_reopened(effect: &Effect, recipient: Option<&str>) -> Wants 
 
 /// Makes an effect that was not made as if it had never been begun; `recipient` is whom its receipts name.
 pub(crate) fn reopen(book: &mut Book<'_>, effect: &Effect, recipient: Option<&str>) -> Result<Reopened, String> {
+    if row(book, effect).is_some_and(|row| row.erased) {
+        return Ok(Reopened::Erased);
+    }
     let (outcome, attempt, deadline) =
         row(book, effect).map(|row| (row.outcome.clone(), row.attempt.clone(), row.deadline)).unwrap_or_default();
     let outcome = outcome.map(|outcome| serde_json::from_str(&outcome).map_err(|_| unknown("an outcome")));

@@ -1,16 +1,16 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use futures_util::future::{join4, join5};
+use futures_util::future::{join3, join4, join5};
 use jiff::Timestamp;
 use model::Family;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Error, Row, Statement};
 
-use super::book::{ArrivalRow, Attempts, Kept, ReceiptRow, SessionRow};
+use super::book::{ArrivalRow, Attempts, Kept, ReceiptRow, ReportRow, SentRow, SessionRow};
 use super::fault::{Fault, is_echo};
 use super::link::Link;
-use super::{Book, Wants, digest, timestamp, unknown};
-use crate::receipts::State;
+use super::{Book, Wants, digest, reports, timestamp, unknown};
+use crate::receipts::{State, Tries};
 
 /// Fingerprints share this many locks: few enough for the server's table of locks, however many processes there are.
 const BUCKETS: u32 = 1_024;
@@ -59,6 +59,7 @@ pub(super) async fn load<'a>(
     let (near, prints): (Vec<_>, Vec<_>) = wants.twins.keys().map(|(one, two)| (one.as_str(), two.as_str())).unzip();
     let (lows, highs): (Vec<i64>, Vec<i64>) = wants.twins.values().copied().unzip();
     let sessions: Vec<_> = wants.sessions.iter().map(Vec::as_slice).collect();
+    let sent: Vec<_> = wants.sent.iter().map(Vec::as_slice).collect();
 
     let lock: [&(dyn ToSql + Sync); 2] = [&ARRIVING, &buckets];
     let effect: [&(dyn ToSql + Sync); 2] = [&families, &ids];
@@ -66,6 +67,7 @@ pub(super) async fn load<'a>(
     let twin: [&(dyn ToSql + Sync); 4] = [&near, &prints, &lows, &highs];
     let receipt: [&(dyn ToSql + Sync); 1] = [&receipts];
     let session: [&(dyn ToSql + Sync); 1] = [&sessions];
+    let called: [&(dyn ToSql + Sync); 1] = [&sent];
     // Polled in this order, which is the order in which they are sent: locks of fingerprints before locks of rows.
     let (begun, locked, effects, receipts, rest) = join5(
         link.client.batch_execute(patience.begin()),
@@ -76,13 +78,17 @@ pub(super) async fn load<'a>(
             ask(link, &statements.load_arrived, &arrival, !arrived.is_empty()),
             ask(link, &statements.load_twins, &twin, !near.is_empty()),
             ask(link, &statements.load_sessions, &session, !sessions.is_empty()),
-            ask(link, &statements.now, &[], true),
+            join3(
+                ask(link, &statements.load_sent, &called, !sent.is_empty()),
+                ask(link, &statements.load_reports, &called, !sent.is_empty()),
+                ask(link, &statements.now, &[], true),
+            ),
         ),
     )
     .await;
-    let (arrived, twins, sessions, now) = rest;
-    let [effects, receipts, arrived, twins, sessions, now, _locked] =
-        all(begun, [effects, receipts, arrived, twins, sessions, now, locked])?;
+    let (arrived, twins, sessions, (sent, reports, now)) = rest;
+    let [effects, receipts, arrived, twins, sessions, sent, reports, now, _locked] =
+        all(begun, [effects, receipts, arrived, twins, sessions, sent, reports, now, locked])?;
     let database =
         now.first().map(|row| row.try_get(0).map(timestamp)).transpose().map_err(|error| Fault::of(&error))?;
     let book = Book {
@@ -94,10 +100,13 @@ pub(super) async fn load<'a>(
         arrived: BTreeMap::new(),
         arrivals: BTreeMap::new(),
         sessions: BTreeMap::new(),
+        sent: BTreeMap::new(),
+        reports: BTreeMap::new(),
         lines: Vec::new(),
         opened: Vec::new(),
     };
-    fill(book, [&effects, &receipts, &arrived, &twins, &sessions]).map_err(|error| Fault::of(&error))
+    let book = fill(book, [&effects, &receipts, &arrived, &twins, &sessions]).map_err(|error| Fault::of(&error))?;
+    fill_reports(book, &sent, &reports).map_err(|error| Fault::of(&error))
 }
 
 async fn ask(
@@ -125,12 +134,13 @@ pub(super) fn all<T, const N: usize>(
 
 /// In order, so that two processes never wait for each other.
 fn buckets(wants: &Wants) -> Vec<i32> {
-    let bucket = |(channel, print): &(String, String)| {
-        let hash = digest(&[channel, print]);
+    let number = |hash: &[u8]| {
         let number = hash.iter().take(4).fold(0u32, |number, byte| number << 8 | u32::from(*byte));
         i32::try_from(number % BUCKETS).unwrap_or_default()
     };
-    wants.twins.keys().map(bucket).collect::<BTreeSet<_>>().into_iter().collect()
+    let bucket = |(channel, print): &(String, String)| number(&digest(&[channel, print]));
+    let called = wants.sent.iter().map(|key| number(key));
+    wants.twins.keys().map(bucket).chain(called).collect::<BTreeSet<_>>().into_iter().collect()
 }
 
 fn fill<'a>(mut book: Book<'a>, rows: [&[Row]; 5]) -> Result<Book<'a>, Error> {
@@ -146,6 +156,7 @@ fn fill<'a>(mut book: Book<'a>, rows: [&[Row]; 5]) -> Result<Book<'a>, Error> {
             begun: row.try_get(6)?,
             outcome: row.try_get(7)?,
             told: row.try_get(8)?,
+            erased: row.try_get(9)?,
             about: None,
         };
         book.effects.insert((family.word(), row.try_get(1)?), Kept::read(attempts));
@@ -153,7 +164,9 @@ fn fill<'a>(mut book: Book<'a>, rows: [&[Row]; 5]) -> Result<Book<'a>, Error> {
     for row in receipts {
         let word: &str = row.try_get(1)?;
         let state = State::from_word(word).ok_or_else(|| unknown(word));
-        let known = ReceiptRow { state, emitted: row.try_get(2)?, about: None };
+        let begun = u32::try_from(row.try_get::<_, i32>(3)?).unwrap_or_default();
+        let tries = Tries { begun, owner: row.try_get(4)? };
+        let known = ReceiptRow { state, emitted: row.try_get(2)?, tries, about: None };
         book.receipts.insert(row.try_get(0)?, Kept::read(known));
     }
     for row in arrived {
@@ -174,6 +187,20 @@ fn fill<'a>(mut book: Book<'a>, rows: [&[Row]; 5]) -> Result<Book<'a>, Error> {
     for row in sessions {
         let known = SessionRow { session: row.try_get(1)?, used_at: row.try_get(2)?, about: None };
         book.sessions.insert(row.try_get(0)?, Kept::read(known));
+    }
+    Ok(book)
+}
+
+fn fill_reports<'a>(mut book: Book<'a>, sent: &[Row], reports: &[Row]) -> Result<Book<'a>, Error> {
+    for row in sent {
+        let passport = reports::passport(row)?;
+        book.sent.insert(row.try_get(0)?, Kept::read(SentRow { passport, about: None }));
+    }
+    for row in reports {
+        let status: &str = row.try_get(2)?;
+        let status = serde_json::from_str(status).map_err(|_| unknown("a report"));
+        let known = ReportRow { status, reported_at: row.try_get(3)?, about: None };
+        book.reports.insert((row.try_get(0)?, row.try_get(1)?), Kept::read(known));
     }
     Ok(book)
 }

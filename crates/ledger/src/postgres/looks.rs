@@ -1,14 +1,15 @@
 use jiff::Timestamp;
-use model::{Address, ChannelName, Family};
+use model::{Address, ChannelName, Family, NeighbourName, Receipt, ReceiptStatus};
 use tokio::sync::oneshot;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Error, Row};
 
 use super::fault::{FASTER, Fault};
 use super::link::{Link, in_time};
-use super::{millis, text, timestamp, unknown};
-use crate::Line;
+use super::{digest, millis, person, reports, text, timestamp, unknown};
 use crate::common::{CLAIMED, LINES, Raw, SENT_WITH_AN_ID, by_message, foreign_id, numbers};
+use crate::receipts::{State, verdict};
+use crate::{Line, Person, ReceiptVerdict};
 
 /// Whoever asked.
 pub(crate) type Caller<T> = oneshot::Sender<Result<T, String>>;
@@ -21,6 +22,12 @@ pub(crate) enum Look {
     Recent(u32, Caller<Vec<Line>>),
     /// What was claimed in a conversation since then.
     Claimed(ChannelName, Address, Timestamp, Caller<Vec<String>>),
+    /// What a provider reported of a message, by the id it gave it.
+    Reported(NeighbourName, String, Caller<Vec<Receipt>>),
+    /// The receipts that would tell this of a reply.
+    About(ChannelName, String, ReceiptStatus, Caller<Vec<(Receipt, ReceiptVerdict)>>),
+    /// Everything about one consumer.
+    Person(String, Caller<Person>),
     /// What time it is there.
     Now(Caller<Timestamp>),
 }
@@ -34,6 +41,11 @@ impl Look {
             Self::Claimed(channel, consumer, since, caller) => {
                 answer(caller, in_time(claimed(link, &channel, &consumer, since)).await)
             }
+            Self::Reported(provider, id, caller) => answer(caller, in_time(reported(link, &provider, &id)).await),
+            Self::About(channel, message, status, caller) => {
+                answer(caller, in_time(about(link, &channel, &message, &status)).await)
+            }
+            Self::Person(consumer, caller) => answer(caller, in_time(person::person(link, &consumer)).await),
             Self::Now(caller) => answer(caller, in_time(now(link)).await.map(|now| given.unwrap_or(now))),
         }
     }
@@ -43,12 +55,15 @@ impl Look {
         match self {
             Self::Timeline(_, caller) | Self::Recent(_, caller) => tell(caller, Err(why.to_owned())),
             Self::Claimed(.., caller) => tell(caller, Err(why.to_owned())),
+            Self::Reported(.., caller) => tell(caller, Err(why.to_owned())),
+            Self::About(.., caller) => tell(caller, Err(why.to_owned())),
+            Self::Person(_, caller) => tell(caller, Err(why.to_owned())),
             Self::Now(caller) => tell(caller, Err(why.to_owned())),
         }
     }
 }
 
-fn answer<T>(caller: Caller<T>, seen: Result<T, Fault>) -> Result<(), String> {
+pub(super) fn answer<T>(caller: Caller<T>, seen: Result<T, Fault>) -> Result<(), String> {
     match seen {
         Ok(seen) => tell(caller, Ok(seen)),
         Err(Fault::Refused(why)) => tell(caller, Err(why)),
@@ -61,7 +76,7 @@ fn answer<T>(caller: Caller<T>, seen: Result<T, Fault>) -> Result<(), String> {
     Ok(())
 }
 
-fn tell<T>(caller: Caller<T>, told: Result<T, String>) {
+pub(super) fn tell<T>(caller: Caller<T>, told: Result<T, String>) {
     // Whoever has gone needs no answer.
     let _heard = caller.send(told);
 }
@@ -102,6 +117,45 @@ async fn claimed(
     rows.iter().map(read).filter_map(Result::transpose).collect()
 }
 
+async fn reported(link: &Link, provider: &NeighbourName, foreign_id: &str) -> Result<Vec<Receipt>, Fault> {
+    let keys = [reports::key(provider, foreign_id)];
+    let rows = link.client.query(&link.statements.load_reports, &[&keys.as_slice()]).await.map_err(fault)?;
+    let mut held = Vec::with_capacity(rows.len());
+    for row in rows {
+        let status: &str = row.try_get(2).map_err(fault)?;
+        let status: ReceiptStatus = serde_json::from_str(status).map_err(|_| Fault::Refused(unknown("a report")))?;
+        held.push((row.try_get::<_, i64>(3).map_err(fault)?, status));
+    }
+    held.sort_by_key(|(at, _)| *at);
+    let row = link.client.query_opt(&link.statements.load_sent, &[&keys.as_slice()]).await.map_err(fault)?;
+    let passport = row.as_ref().map(reports::passport).transpose().map_err(fault)?.flatten();
+    Ok(reports::receipts(passport, held.into_iter().map(|(_, status)| status).collect()))
+}
+
+async fn about(
+    link: &Link,
+    channel: &ChannelName,
+    message: &str,
+    status: &ReceiptStatus,
+) -> Result<Vec<(Receipt, ReceiptVerdict)>, Fault> {
+    let parameters: [&(dyn ToSql + Sync); 2] = [&text(message), &text(channel.as_str())];
+    let rows = link.client.query(&link.statements.about, &parameters).await.map_err(fault)?;
+    let mut found = Vec::new();
+    for row in rows {
+        let Some(passport) = reports::passport(&row).map_err(fault)? else { continue };
+        let receipt = passport.receipt(status.clone());
+        let key = digest(&[receipt.channel.as_str(), &receipt.genesys_message_id, receipt.to_id.expose()]);
+        let last = link.client.query_opt(&link.statements.receipt_state, &[&key]).await.map_err(fault)?;
+        let last = last.map(|row| {
+            let word: &str = row.try_get(0).map_err(fault)?;
+            let state = State::from_word(word).ok_or_else(|| Fault::Refused(unknown(word)))?;
+            Ok((state, row.try_get(1).map_err(fault)?))
+        });
+        found.push((receipt, verdict(last.transpose()?, State::of(status))));
+    }
+    Ok(found)
+}
+
 pub(super) async fn now(link: &Link) -> Result<Timestamp, Fault> {
     let row = link.client.query_one(&link.statements.now, &[]).await.map_err(fault)?;
     row.try_get(0).map(timestamp).map_err(fault)
@@ -111,7 +165,7 @@ fn lines(rows: Vec<Row>) -> Result<Vec<Line>, Fault> {
     rows.iter().map(line).collect()
 }
 
-fn line(row: &Row) -> Result<Line, Fault> {
+pub(super) fn line(row: &Row) -> Result<Line, Fault> {
     let word = |column| row.try_get::<_, String>(column).map_err(fault);
     let raw = Raw {
         at: row.try_get(0).map_err(fault)?,

@@ -2,7 +2,7 @@ use model::{Family, Receipt, ReceiptStatus};
 
 use super::book::{Kept, ReceiptRow};
 use super::{Book, Wants, digest, effects, text};
-use crate::receipts::{State, recorded, verdict};
+use crate::receipts::{State, Tries, recorded, verdict};
 use crate::{Effect, ReceiptVerdict, What};
 
 pub(crate) fn wants(receipt: &Receipt) -> Wants {
@@ -30,15 +30,33 @@ fn key(receipt: &Receipt) -> Vec<u8> {
 }
 
 pub(crate) fn ask(book: &mut Book<'_>, receipt: &Receipt) -> Result<ReceiptVerdict, String> {
+    if effects::is_erased(book, Family::Replies, &receipt.id) {
+        return Ok(ReceiptVerdict::Outdated);
+    }
     let next = State::of(&receipt.status);
     let last = last(book, receipt)?;
     let found = verdict(last, next);
-    if found == ReceiptVerdict::Emit {
-        record(book, receipt, recorded(last, next), false);
-    } else {
+    if found != ReceiptVerdict::Emit {
         tell(book, receipt, What::ReceiptDropped, receipt.status.word());
+        return Ok(found);
     }
+    let before = book.receipts.get(&key(receipt)).map(|kept| kept.row.tries.clone()).unwrap_or_default();
+    let tries = before.begun_by(book.owner);
+    let found = if tries.is_some() { ReceiptVerdict::Emit } else { ReceiptVerdict::Poison };
+    record(book, receipt, recorded(last, next), false, tries.unwrap_or_default());
     Ok(found)
+}
+
+/// A try to tell it came to an end, and Genesys does not have it.
+pub(crate) fn released(book: &mut Book<'_>, receipt: &Receipt) -> Result<(), String> {
+    let owner = book.owner;
+    if let Some(kept) = book.receipts.get_mut(&key(receipt))
+        && kept.row.tries.owner.as_deref() == Some(owner)
+    {
+        let begun = kept.row.tries.begun.saturating_sub(1);
+        kept.change().tries = Tries { begun, owner: None };
+    }
+    Ok(())
 }
 
 pub(crate) fn emitted(book: &mut Book<'_>, receipt: &Receipt) -> Result<(), String> {
@@ -53,7 +71,7 @@ pub(crate) fn emitted(book: &mut Book<'_>, receipt: &Receipt) -> Result<(), Stri
         }
         Some(_) | None => {}
     }
-    record(book, receipt, state, true);
+    record(book, receipt, state, true, Tries::default());
     let detail = match &receipt.status {
         ReceiptStatus::Failed(reason) => format!("Failed {}: {}", reason.code.number(), reason.message),
         other => other.word().to_owned(),
@@ -77,10 +95,11 @@ fn tell(book: &mut Book<'_>, receipt: &Receipt, what: What, detail: &str) {
     book.tell(&effect, what, detail, book.now);
 }
 
-fn record(book: &mut Book<'_>, receipt: &Receipt, state: State, emitted: bool) {
+fn record(book: &mut Book<'_>, receipt: &Receipt, state: State, emitted: bool, tries: Tries) {
     let about = || Some([receipt.channel.as_str(), &receipt.genesys_message_id, receipt.to_id.expose()].map(text));
-    let made = || Kept::made(ReceiptRow { state: Ok(state), emitted, about: about() });
+    let made = || Kept::made(ReceiptRow { state: Ok(state), emitted, tries: Tries::default(), about: about() });
     let row = book.receipts.entry(key(receipt)).or_insert_with(made).change();
     row.state = Ok(state);
     row.emitted = emitted;
+    row.tries = tries;
 }

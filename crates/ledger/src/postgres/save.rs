@@ -1,4 +1,4 @@
-use futures_util::future::{join4, join5};
+use futures_util::future::{join3, join4, join5};
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Error, Statement};
 
@@ -8,6 +8,7 @@ use super::link::Link;
 use super::load::all;
 use super::{Book, millis, text};
 use crate::Effect;
+use crate::passport::{status_written, written};
 
 /// Writes what changed and commits, in one round trip. What fails undoes all of it: the commit of a failed transaction is a
 /// rollback.
@@ -23,17 +24,22 @@ pub(super) async fn save(link: &Link, book: &Book<'_>) -> Result<(), Fault> {
         make_effects(link, &made, at),
         change_effects(link, &changed, at),
         make_receipts(link, &new, at),
-        put(link, &statements.change_receipts, &[&again.keys, &again.states, &again.emitted, &at], again.keys.len()),
+        put(
+            link,
+            &statements.change_receipts,
+            &[&again.keys, &again.states, &again.emitted, &again.begun, &again.owners, &at],
+            again.keys.len(),
+        ),
         join4(
             make_arrivals(link, &arrivals, at),
             keep_sessions(link, &written, &sessions, at),
             make_lines(link, &book.lines),
-            link.client.batch_execute("COMMIT"),
+            join3(make_sent(link, book), make_reports(link, book), link.client.batch_execute("COMMIT")),
         ),
     )
     .await;
-    let (five, six, seven, committed) = rest;
-    all(committed, [one, two, three, four, five, six, seven]).map(|_done| ())
+    let (five, six, seven, (eight, nine, committed)) = rest;
+    all(committed, [one, two, three, four, five, six, seven, eight, nine]).map(|_done| ())
 }
 
 fn is_made<T>(kept: &&Kept<T>) -> bool {
@@ -94,7 +100,9 @@ async fn make_effects(link: &Link, made: &Effects<'_>, at: i64) -> Result<u64, E
     let foreign_ids = made.texts(|effect| &effect.foreign_id);
     let traces = made.texts(|effect| effect.trace.as_str());
     let received: Vec<_> = made.about.iter().map(|effect| millis(effect.received_at)).collect();
-    let parameters: [&(dyn ToSql + Sync); 16] = [
+    let parties: Vec<_> =
+        made.about.iter().map(|effect| written(effect.parties.as_ref()).map(|json| text(&json))).collect();
+    let parameters: [&(dyn ToSql + Sync); 17] = [
         &made.families,
         &made.ids,
         &channels,
@@ -110,6 +118,7 @@ async fn make_effects(link: &Link, made: &Effects<'_>, at: i64) -> Result<u64, E
         &made.begun,
         &made.outcomes,
         &made.told,
+        &parties,
         &at,
     ];
     put(link, &link.statements.make_effects, &parameters, made.ids.len()).await
@@ -138,6 +147,8 @@ struct Receipts<'a> {
     about: [Vec<&'a str>; 3],
     states: Vec<&'static str>,
     emitted: Vec<bool>,
+    begun: Vec<i32>,
+    owners: Vec<Option<&'a str>>,
 }
 
 impl<'a> Receipts<'a> {
@@ -149,6 +160,8 @@ impl<'a> Receipts<'a> {
             columns.keys.push(key);
             columns.states.push(state.word());
             columns.emitted.push(kept.row.emitted);
+            columns.begun.push(i32::try_from(kept.row.tries.begun).unwrap_or(i32::MAX));
+            columns.owners.push(kept.row.tries.owner.as_deref());
             for (column, word) in columns.about.iter_mut().zip(kept.row.about.iter().flatten()) {
                 column.push(word);
             }
@@ -159,8 +172,8 @@ impl<'a> Receipts<'a> {
 
 async fn make_receipts(link: &Link, new: &Receipts<'_>, at: i64) -> Result<u64, Error> {
     let [channels, foreign_ids, recipients] = &new.about;
-    let parameters: [&(dyn ToSql + Sync); 7] =
-        [&new.keys, channels, foreign_ids, recipients, &new.states, &new.emitted, &at];
+    let parameters: [&(dyn ToSql + Sync); 9] =
+        [&new.keys, channels, foreign_ids, recipients, &new.states, &new.emitted, &new.begun, &new.owners, &at];
     put(link, &link.statements.make_receipts, &parameters, new.keys.len()).await
 }
 
@@ -213,4 +226,28 @@ async fn make_lines(link: &Link, lines: &[NewLine]) -> Result<u64, Error> {
         &texts(|line| &line.detail),
     ];
     put(link, &link.statements.make_lines, &parameters, lines.len()).await
+}
+
+async fn make_sent(link: &Link, book: &Book<'_>) -> Result<u64, Error> {
+    let made = || book.sent.iter().filter_map(|(key, kept)| Some((key.as_slice(), kept.row.about.as_ref()?)));
+    let keys: Vec<&[u8]> = made().map(|(key, _)| key).collect();
+    let column = |at: usize| -> Vec<&str> { made().map(|(_, about)| about[at].as_str()).collect() };
+    let at = millis(book.now);
+    let parameters: [&(dyn ToSql + Sync); 5] = [&keys, &column(0), &column(1), &column(2), &at];
+    put(link, &link.statements.make_sent, &parameters, keys.len()).await
+}
+
+async fn make_reports(link: &Link, book: &Book<'_>) -> Result<u64, Error> {
+    let (mut keys, mut states) = (Vec::new(), Vec::new());
+    let (mut providers, mut statuses) = (Vec::new(), Vec::new());
+    for ((key, state), kept) in &book.reports {
+        let (Some(provider), Ok(status)) = (&kept.row.about, &kept.row.status) else { continue };
+        keys.push(key.as_slice());
+        states.push(state.as_str());
+        providers.push(provider.as_str());
+        statuses.push(text(&status_written(status)));
+    }
+    let at = millis(book.now);
+    let parameters: [&(dyn ToSql + Sync); 5] = [&keys, &states, &providers, &statuses, &at];
+    put(link, &link.statements.make_reports, &parameters, keys.len()).await
 }

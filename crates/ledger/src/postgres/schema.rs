@@ -7,7 +7,8 @@ use super::fault;
 /// A foreign id has no length that could be relied on, and a B-tree refuses what is long: such columns have hash indexes, which
 /// take anything, or a digest as their key. What is touched after it was made has no index on the time of that touch, so that
 /// the end of an effect changes its row in place and no index.
-const STEPS: [&str; 1] = [r#"
+const STEPS: [&str; 2] = [
+    r#"
 CREATE TABLE causeway.effects (
     family      TEXT COLLATE "C" NOT NULL,
     id          TEXT COLLATE "C" NOT NULL,
@@ -75,7 +76,32 @@ CREATE TABLE causeway.sessions (
     used_at  BIGINT NOT NULL
 );
 CREATE INDEX sessions_by_age ON causeway.sessions (used_at);
-"#];
+"#,
+    r#"
+ALTER TABLE causeway.effects ADD COLUMN parties TEXT COLLATE "C";
+ALTER TABLE causeway.effects ADD COLUMN erased_at BIGINT;
+ALTER TABLE causeway.receipts ADD COLUMN begun INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE causeway.receipts ADD COLUMN owner TEXT COLLATE "C";
+CREATE TABLE causeway.sent (
+    key        BYTEA PRIMARY KEY,
+    provider   TEXT COLLATE "C" NOT NULL,
+    foreign_id TEXT COLLATE "C" NOT NULL,
+    id         TEXT COLLATE "C" NOT NULL,
+    made_at    BIGINT NOT NULL
+);
+CREATE INDEX sent_by_id ON causeway.sent USING hash (id);
+CREATE INDEX sent_by_age ON causeway.sent (made_at);
+CREATE TABLE causeway.reports (
+    key         BYTEA NOT NULL,
+    state       TEXT COLLATE "C" NOT NULL,
+    provider    TEXT COLLATE "C" NOT NULL,
+    status      TEXT COLLATE "C" NOT NULL,
+    reported_at BIGINT NOT NULL,
+    PRIMARY KEY (key, state)
+);
+CREATE INDEX reports_by_age ON causeway.reports (reported_at);
+"#,
+];
 
 /// The schema this build writes.
 const OURS: u32 = STEPS.len() as u32;

@@ -6,10 +6,11 @@ const NOW: &str = "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::int8";
 /// Twins come by different ids, so that no row of theirs could be locked before both are there.
 const LOCK_ARRIVALS: &str = "SELECT pg_advisory_xact_lock($1, bucket) FROM unnest($2::int4[]) AS bucket";
 const LOAD_EFFECTS: &str =
-    "SELECT e.family, e.id, e.attempt, e.owner, e.began_at, e.deadline, e.begun, e.outcome, e.told
+    "SELECT e.family, e.id, e.attempt, e.owner, e.began_at, e.deadline, e.begun, e.outcome, e.told,
+        e.erased_at IS NOT NULL
     FROM causeway.effects AS e JOIN unnest($1::text[], $2::text[]) AS wanted (family, id)
     ON e.family = wanted.family AND e.id = wanted.id ORDER BY e.family, e.id FOR NO KEY UPDATE OF e";
-const LOAD_RECEIPTS: &str = "SELECT r.key, r.state, r.emitted FROM causeway.receipts AS r
+const LOAD_RECEIPTS: &str = "SELECT r.key, r.state, r.emitted, r.begun, r.owner FROM causeway.receipts AS r
     JOIN unnest($1::bytea[]) AS wanted (key) ON r.key = wanted.key ORDER BY r.key FOR NO KEY UPDATE OF r";
 const LOAD_ARRIVED: &str = "SELECT a.channel, a.id, a.same_as FROM causeway.arrivals AS a
     JOIN unnest($1::text[], $2::text[]) AS wanted (channel, id) ON a.channel = wanted.channel AND a.id = wanted.id";
@@ -19,20 +20,22 @@ const LOAD_TWINS: &str = "SELECT a.channel, a.id, a.path, a.fingerprint, a.sent_
 const LOAD_SESSIONS: &str = "SELECT s.key, s.session, s.used_at FROM causeway.sessions AS s
     JOIN unnest($1::bytea[]) AS wanted (key) ON s.key = wanted.key";
 const MAKE_EFFECTS: &str = "INSERT INTO causeway.effects (family, id, channel, target, consumer, foreign_id, trace, received_at,
-        attempt, owner, began_at, deadline, begun, outcome, told, made_at, touched_at)
-    SELECT *, $16::int8, $16::int8 FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[],
-        $7::text[], $8::int8[], $9::text[], $10::text[], $11::int8[], $12::int8[], $13::int4[], $14::text[], $15::bool[])";
+        attempt, owner, began_at, deadline, begun, outcome, told, parties, made_at, touched_at)
+    SELECT *, $17::int8, $17::int8 FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[],
+        $7::text[], $8::int8[], $9::text[], $10::text[], $11::int8[], $12::int8[], $13::int4[], $14::text[], $15::bool[],
+        $16::text[])";
 const CHANGE_EFFECTS: &str = "UPDATE causeway.effects AS e SET attempt = n.attempt, owner = n.owner, began_at = n.began_at,
         deadline = n.deadline, begun = n.begun, outcome = n.outcome, told = n.told, touched_at = $10
     FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::int8[], $6::int8[], $7::int4[], $8::text[], $9::bool[])
         AS n (family, id, attempt, owner, began_at, deadline, begun, outcome, told)
     WHERE e.family = n.family AND e.id = n.id";
 const MAKE_RECEIPTS: &str =
-    "INSERT INTO causeway.receipts (key, channel, foreign_id, recipient, state, emitted, made_at, touched_at)
-    SELECT *, $7::int8, $7::int8
-    FROM unnest($1::bytea[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bool[])";
-const CHANGE_RECEIPTS: &str = "UPDATE causeway.receipts AS r SET state = n.state, emitted = n.emitted, touched_at = $4
-    FROM unnest($1::bytea[], $2::text[], $3::bool[]) AS n (key, state, emitted) WHERE r.key = n.key";
+    "INSERT INTO causeway.receipts (key, channel, foreign_id, recipient, state, emitted, begun, owner, made_at, touched_at)
+    SELECT *, $9::int8, $9::int8
+    FROM unnest($1::bytea[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bool[], $7::int4[], $8::text[])";
+const CHANGE_RECEIPTS: &str = "UPDATE causeway.receipts AS r SET state = n.state, emitted = n.emitted, begun = n.begun,
+        owner = n.owner, touched_at = $6
+    FROM unnest($1::bytea[], $2::text[], $3::bool[], $4::int4[], $5::text[]) AS n (key, state, emitted, begun, owner) WHERE r.key = n.key";
 const MAKE_ARRIVALS: &str =
     "INSERT INTO causeway.arrivals (channel, id, path, fingerprint, sent_at, same_as, arrived_at)
     SELECT *, $7::int8 FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::int8[], $6::text[])";
@@ -41,6 +44,21 @@ const KEEP_SESSIONS: &str = "INSERT INTO causeway.sessions (key, channel, consum
     ON CONFLICT (key) DO UPDATE SET session = excluded.session, used_at = excluded.used_at";
 const MAKE_LINES: &str = "INSERT INTO causeway.timeline (at, id, family, channel, foreign_id, trace, what, detail)
     SELECT * FROM unnest($1::int8[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[])";
+const LOAD_SENT: &str =
+    "SELECT s.key, e.id, e.channel, e.foreign_id, e.trace, e.received_at, e.parties FROM causeway.sent AS s
+    JOIN unnest($1::bytea[]) AS wanted (key) ON s.key = wanted.key
+    JOIN causeway.effects AS e ON e.family = 'replies' AND e.id = s.id";
+const LOAD_REPORTS: &str = "SELECT r.key, r.state, r.status, r.reported_at FROM causeway.reports AS r
+    JOIN unnest($1::bytea[]) AS wanted (key) ON r.key = wanted.key";
+const MAKE_SENT: &str = "INSERT INTO causeway.sent (key, provider, foreign_id, id, made_at)
+    SELECT *, $5::int8 FROM unnest($1::bytea[], $2::text[], $3::text[], $4::text[])
+    ON CONFLICT (key) DO UPDATE SET id = excluded.id, made_at = excluded.made_at";
+const MAKE_REPORTS: &str = "INSERT INTO causeway.reports (key, state, provider, status, reported_at)
+    SELECT *, $5::int8 FROM unnest($1::bytea[], $2::text[], $3::text[], $4::text[])";
+const ABOUT: &str = "WITH theirs AS MATERIALIZED (SELECT * FROM causeway.effects WHERE foreign_id = $1)
+    SELECT '\\x'::bytea, id, channel, foreign_id, trace, received_at, parties FROM theirs
+    WHERE family = 'replies' AND channel = $2 ORDER BY id";
+const RECEIPT_STATE: &str = "SELECT state, emitted FROM causeway.receipts WHERE key = $1";
 /// The lines are gathered before they are put in order, or the newest of all timelines would be walked through for them.
 const TIMELINE: &str = "WITH ids AS MATERIALIZED (
         SELECT $1::text AS id UNION SELECT id FROM causeway.effects WHERE foreign_id = $1
@@ -74,6 +92,12 @@ pub(super) struct Statements {
     pub(super) timeline: Statement,
     pub(super) recent: Statement,
     pub(super) claimed: Statement,
+    pub(super) load_sent: Statement,
+    pub(super) load_reports: Statement,
+    pub(super) make_sent: Statement,
+    pub(super) make_reports: Statement,
+    pub(super) about: Statement,
+    pub(super) receipt_state: Statement,
 }
 
 impl Statements {
@@ -96,6 +120,12 @@ impl Statements {
             TIMELINE,
             RECENT,
             CLAIMED,
+            LOAD_SENT,
+            LOAD_REPORTS,
+            MAKE_SENT,
+            MAKE_REPORTS,
+            ABOUT,
+            RECEIPT_STATE,
         ];
         let mut prepared = try_join_all(all.map(|sql| client.prepare(sql))).await?.into_iter();
         let mut next = || prepared.next().expect("one for each statement");
@@ -117,6 +147,12 @@ impl Statements {
             timeline: next(),
             recent: next(),
             claimed: next(),
+            load_sent: next(),
+            load_reports: next(),
+            make_sent: next(),
+            make_reports: next(),
+            about: next(),
+            receipt_state: next(),
         })
     }
 }

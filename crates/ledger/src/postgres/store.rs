@@ -11,7 +11,7 @@ use super::looks::{Caller, Look};
 use super::schema::Refusal;
 use super::writer::Writer;
 use super::{Book, Wants};
-use crate::{LedgerError, PostgresConfig, TimeSource};
+use crate::{Erasure, LedgerError, PostgresConfig, TimeSource};
 
 /// Jobs that wait for the writer; when it is behind, callers wait too.
 const WAITING: usize = 1024;
@@ -24,6 +24,8 @@ const OPEN_WITHIN: Duration = Duration::from_secs(45);
 pub(super) enum Request {
     /// A job in a transaction.
     Run(Box<dyn Run>),
+    /// Erases what is kept of a consumer.
+    Erase(String, Caller<Erasure>),
     /// A look beside it.
     Look(Look),
     /// Nothing to do but to forget what is old.
@@ -137,6 +139,12 @@ impl Store {
     pub(crate) async fn look<T>(&self, look: impl FnOnce(Caller<T>) -> Look) -> Result<T, LedgerError> {
         let (caller, answered) = oneshot::channel();
         self.ask(Request::Look(look(caller)), answered).await
+    }
+
+    /// Erases what is kept of a consumer.
+    pub(crate) async fn erase(&self, consumer: String) -> Result<Erasure, LedgerError> {
+        let (caller, answered) = oneshot::channel();
+        self.ask(Request::Erase(consumer, caller), answered).await
     }
 
     async fn ask<T>(&self, request: Request, answered: oneshot::Receiver<Result<T, String>>) -> Result<T, LedgerError> {

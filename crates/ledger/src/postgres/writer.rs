@@ -12,12 +12,13 @@ use super::dial::Dial;
 use super::fault::{FASTER, Fault};
 use super::link::{Link, in_time};
 use super::load::{Hand, Patience, load};
-use super::looks::{Look, now};
+use super::looks::{Caller, Look, answer, now, tell};
 use super::retention;
 use super::save::save;
 use super::schema::Refusal;
 use super::store::{Answer, Request, Run};
-use super::{Book, Wants, millis};
+use super::{Book, Wants, millis, person};
+use crate::Erasure;
 
 /// Jobs in one transaction, at the most.
 const GROUP: usize = 256;
@@ -80,23 +81,28 @@ impl Writer {
     pub(super) async fn serve(mut self, mut queue: mpsc::Receiver<Request>) {
         let mut waiting = Vec::with_capacity(GROUP);
         while queue.recv_many(&mut waiting, GROUP).await > 0 {
-            let (mut runs, mut looks, mut tidy) = (Group::new(), Vec::new(), false);
+            let (mut runs, mut looks, mut erasures, mut tidy) = (Group::new(), Vec::new(), Vec::new(), false);
             for request in waiting.drain(..) {
                 match request {
                     Request::Run(run) => runs.push(run),
                     Request::Look(look) => looks.push(look),
+                    Request::Erase(consumer, caller) => erasures.push((consumer, caller)),
                     Request::Tidy => tidy = true,
                 }
             }
             if let Err(why) = self.connected().await {
                 refuse(runs, &why);
                 looks.into_iter().for_each(|look| look.refuse(&why));
+                erasures.into_iter().for_each(|(_, caller)| tell(caller, Err(why.clone())));
                 continue;
             }
             if tidy {
                 self.tidy().await;
             }
             self.look(looks).await;
+            for (consumer, caller) in erasures {
+                self.erase(&consumer, caller).await;
+            }
             self.write(runs).await;
         }
     }
@@ -150,6 +156,27 @@ impl Writer {
         match looked.into_iter().collect::<Result<Vec<()>, _>>() {
             Ok(all) if all.is_empty() => {}
             Ok(_) => self.well(),
+            Err(why) => self.lost(why),
+        }
+    }
+
+    /// In a transaction of its own, beside no other work of this process.
+    async fn erase(&mut self, consumer: &str, caller: Caller<Erasure>) {
+        let Some(link) = &self.link else { return tell(caller, Err(self.down.why.clone())) };
+        let now = match &self.clock {
+            Some(clock) => Ok(clock.now()),
+            None => in_time(now(link)).await,
+        };
+        let erased = match now {
+            Ok(now) => in_time(person::erase(link, consumer, now)).await,
+            Err(fault) => Err(fault),
+        };
+        let erased = match erased {
+            Err(fault) => Err(rolled_back(link, fault).await),
+            erased => erased,
+        };
+        match answer(caller, erased) {
+            Ok(()) => self.well(),
             Err(why) => self.lost(why),
         }
     }
@@ -246,7 +273,7 @@ impl Writer {
         }
         let keep = i64::try_from(self.retain.as_millis()).unwrap_or(i64::MAX);
         let forgotten = async {
-            let forgotten = retention::forget(link, millis(now).saturating_sub(keep)).await;
+            let forgotten = retention::forget(link, millis(now), millis(now).saturating_sub(keep)).await;
             forgotten.map_err(|error| Fault::of(&error))
         };
         let forgotten = in_time(forgotten).await;

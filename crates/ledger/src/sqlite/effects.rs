@@ -6,6 +6,7 @@ use rusqlite::{OptionalExtension, Row, params};
 
 use super::{Book, millis, receipts, timeline, timestamp, unique};
 use crate::common::told;
+use crate::passport;
 use crate::{AttemptId, Begin, Effect, Outcome, Reopened, What};
 
 /// What the row of an effect says of its attempts.
@@ -62,8 +63,8 @@ fn until(book: &Book<'_>, owner: Option<&str>, deadline: Option<i64>) -> Timesta
 /// Makes an effect known, so that its timeline is found by all that names it, also where it is never begun.
 pub(super) fn know(book: &Book<'_>, effect: &Effect) -> rusqlite::Result<()> {
     let statement = "INSERT INTO effects
-        (family, id, channel, target, consumer, foreign_id, trace, received_at, touched_at)
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT DO NOTHING";
+        (family, id, channel, target, consumer, foreign_id, trace, received_at, touched_at, parties)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT DO NOTHING";
     let made = book.connection.prepare_cached(statement)?.execute(params![
         effect.family.word(),
         effect.id.as_str(),
@@ -74,12 +75,19 @@ pub(super) fn know(book: &Book<'_>, effect: &Effect) -> rusqlite::Result<()> {
         effect.trace.as_str(),
         millis(effect.received_at),
         millis(book.now),
+        passport::written(effect.parties.as_ref()),
     ])?;
     // A receipt is made by the house, for a reply that has a line of its own.
     if made == 0 || effect.family == Family::Receipts {
         return Ok(());
     }
     timeline::write(book, effect, What::Received, "", effect.received_at)
+}
+
+/// Whether an effect was done, and all else about it erased.
+pub(super) fn is_erased(book: &Book<'_>, family: Family, id: &MessageId) -> rusqlite::Result<bool> {
+    let select = "SELECT 1 FROM effects WHERE family = ?1 AND id = ?2 AND erased_at IS NOT NULL";
+    book.connection.prepare_cached(select)?.exists(params![family.word(), id.as_str()])
 }
 
 /// Whether an effect is known.
@@ -167,6 +175,9 @@ pub(crate) fn retake(
 /// Makes an effect that was not made as if it had never been begun; `recipient` is whom its receipts name.
 pub(crate) fn reopen(book: &Book<'_>, effect: &Effect, recipient: Option<&str>) -> rusqlite::Result<Reopened> {
     know(book, effect)?;
+    if is_erased(book, effect.family, &effect.id)? {
+        return Ok(Reopened::Erased);
+    }
     let select = "SELECT attempt, owner, began_at, deadline, begun, outcome FROM effects WHERE family = ?1 AND id = ?2";
     let key = params![effect.family.word(), effect.id.as_str()];
     let known = book.connection.prepare_cached(select)?.query_row(key, found)?;

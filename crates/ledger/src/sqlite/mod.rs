@@ -3,8 +3,10 @@
 pub(crate) mod arrivals;
 pub(crate) mod effects;
 mod file;
+pub(crate) mod person;
 mod reader;
 pub(crate) mod receipts;
+pub(crate) mod reports;
 mod retention;
 mod schema;
 pub(crate) mod sessions;

@@ -1,7 +1,8 @@
 use rusqlite::Connection;
 
 /// One step to the next schema. Each release works with the schema before and after its own, so a step only adds.
-const STEPS: [&str; 1] = ["
+const STEPS: [&str; 2] = [
+    "
 CREATE TABLE effects (
     family      TEXT NOT NULL,
     id          TEXT NOT NULL,
@@ -66,7 +67,32 @@ CREATE TABLE sessions (
     PRIMARY KEY (channel, consumer)
 ) WITHOUT ROWID;
 CREATE INDEX sessions_by_age ON sessions (used_at);
-"];
+",
+    "
+ALTER TABLE effects ADD COLUMN parties TEXT;
+ALTER TABLE effects ADD COLUMN erased_at INTEGER;
+ALTER TABLE receipts ADD COLUMN begun INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE receipts ADD COLUMN owner TEXT;
+CREATE TABLE sent (
+    provider   TEXT NOT NULL,
+    foreign_id TEXT NOT NULL,
+    id         TEXT NOT NULL,
+    made_at    INTEGER NOT NULL,
+    PRIMARY KEY (provider, foreign_id)
+) WITHOUT ROWID;
+CREATE INDEX sent_by_id ON sent (id);
+CREATE INDEX sent_by_age ON sent (made_at);
+CREATE TABLE reports (
+    provider    TEXT NOT NULL,
+    foreign_id  TEXT NOT NULL,
+    state       TEXT NOT NULL,
+    status      TEXT NOT NULL,
+    reported_at INTEGER NOT NULL,
+    PRIMARY KEY (provider, foreign_id, state)
+) WITHOUT ROWID;
+CREATE INDEX reports_by_age ON reports (reported_at);
+",
+];
 
 /// The schema this build writes.
 const OURS: usize = STEPS.len();

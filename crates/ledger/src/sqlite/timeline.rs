@@ -47,6 +47,15 @@ pub(crate) fn find(book: &Book<'_>, query: &str) -> rusqlite::Result<Vec<Line>> 
     Ok(by_message(lines.collect::<Result<_, _>>()?))
 }
 
+/// The newest lines of every message of a consumer, the oldest first.
+pub(super) fn of_consumer(book: &Book<'_>, consumer: &str, limit: u32) -> rusqlite::Result<Vec<Line>> {
+    let statement = "SELECT at, id, family, channel, foreign_id, trace, what, detail FROM timeline
+        WHERE id IN (SELECT id FROM effects WHERE consumer = ?1) ORDER BY seq DESC LIMIT ?2";
+    let mut statement = book.connection.prepare_cached(statement)?;
+    let lines = statement.query_map(params![consumer, limit], line)?;
+    Ok(by_message(lines.collect::<Result<_, _>>()?))
+}
+
 pub(crate) fn recent(book: &Book<'_>, limit: u32) -> rusqlite::Result<Vec<Line>> {
     let statement =
         "SELECT at, id, family, channel, foreign_id, trace, what, detail FROM timeline ORDER BY seq DESC LIMIT ?1";

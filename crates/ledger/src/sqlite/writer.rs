@@ -84,7 +84,7 @@ impl Writer {
         }
         let keep = i64::try_from(self.config.retain.as_millis()).unwrap_or(i64::MAX);
         match file::without_waiting(connection, |connection| {
-            retention::forget(connection, millis(now).saturating_sub(keep))
+            retention::forget(connection, millis(now), millis(now).saturating_sub(keep))
         }) {
             // As long as there is more to forget, the next group goes on with it.
             Ok(retention::More(true)) => {}

@@ -216,6 +216,7 @@ async fn reopen(ledger: &Ledger, about: &About) -> Result<Reopening, Wrong> {
     Ok(match ledger.reopen(&about.effect, about.recipient.as_deref()).await? {
         Reopened::Fresh => Reopening::Done,
         Reopened::AlreadySent => Reopening::Never("already sent, as the ledger says".to_owned()),
+        Reopened::Erased => Reopening::Never("its consumer was erased; discard it".to_owned()),
         Reopened::InHand { until } => Reopening::Later(format!("somebody may be sending it until {until:.0}")),
     })
 }

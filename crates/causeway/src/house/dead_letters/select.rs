@@ -101,36 +101,19 @@ pub(super) fn about(family: Family, letter: &Letter) -> Result<About, String> {
                 consumer: message.from,
                 trace,
                 received_at: message.received_at,
+                parties: None,
             };
             Ok(About { effect, recipient: None, status: None })
         }
         Family::Replies => {
             let reply: AgentReply = read(letter)?;
-            let effect = Effect {
-                family,
-                id: reply.id,
-                channel: reply.channel,
-                target: reply.provider,
-                consumer: reply.to,
-                foreign_id: reply.genesys_message_id,
-                trace: reply.trace,
-                received_at: reply.received_at,
-            };
+            let effect = Effect::from(&reply);
             Ok(About { effect, recipient: Some(reply.to_id.expose().clone()), status: None })
         }
         Family::Receipts => {
             let receipt: Receipt = read(letter)?;
             let status = Some(receipt.status.word());
-            let effect = Effect {
-                family,
-                id: receipt.id,
-                channel: receipt.channel,
-                target: receipt.genesys,
-                consumer: receipt.to,
-                foreign_id: receipt.genesys_message_id,
-                trace: receipt.trace,
-                received_at: receipt.received_at,
-            };
+            let effect = Effect::from(&receipt);
             Ok(About { effect, recipient: None, status })
         }
     }
