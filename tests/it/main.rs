@@ -14,6 +14,7 @@ mod outage;
 mod private;
 mod process;
 mod proxy;
+mod rolling;
 mod settings;
 mod sick_neighbour;
 mod torture;

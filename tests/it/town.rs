@@ -193,7 +193,7 @@ impl Town {
 
     /// Nothing waits in any queue and nothing died, as `causeway queues` sees it; then everything ends.
     pub(crate) async fn end(self, bridges: Vec<Bridge>) {
-        let config = self.folder.path().join(if bridges.len() == 1 { "all.toml" } else { "consumer-outbound.toml" });
+        let config = self.folder.path().join(if bridges.len() == 1 { "all.toml" } else { "ingress.toml" });
         let config = config.display().to_string();
         let deadline = Instant::now() + SOON;
         loop {
