@@ -17,27 +17,27 @@ const CONSUMER: &str = "13125550142";
 const WORDS: [&str; 3] = ["mauve-parcel", "quiet-harbour", "seven-lanterns"];
 
 /// What a command of `causeway dead-letters` said, and how it ended.
-struct Said {
-    code: Option<i32>,
-    out: String,
+pub(crate) struct Said {
+    pub(crate) code: Option<i32>,
+    pub(crate) out: String,
     err: String,
 }
 
 impl Said {
-    fn of(output: &Output) -> Self {
+    pub(crate) fn of(output: &Output) -> Self {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         Self { code: output.status.code(), out: text(&output.stdout), err: text(&output.stderr) }
     }
 
     /// Nothing private is in it; its output.
-    fn well(self) -> String {
+    pub(crate) fn well(self) -> String {
         assert_eq!(self.code, Some(0), "{}{}", self.out, self.err);
         assert_no_words(&self.out);
         self.out
     }
 
     /// It ended with 1 and said so, without anything private.
-    fn refused(self, expected: &str) -> String {
+    pub(crate) fn refused(self, expected: &str) -> String {
         assert_eq!(self.code, Some(1), "{}{}", self.out, self.err);
         assert!(self.err.contains(expected), "{expected} is missing in {}{}", self.out, self.err);
         assert_no_words(&self.out);
@@ -45,7 +45,7 @@ impl Said {
         self.out
     }
 
-    fn json(self) -> Value {
+    pub(crate) fn json(self) -> Value {
         serde_json::from_str(&self.well()).expect("it is JSON")
     }
 }

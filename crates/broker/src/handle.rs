@@ -83,6 +83,12 @@ pub trait Handle<M: Queued>: Send + Sync + 'static {
         Vec::new()
     }
 
+    /// An account pauses, because every channel of it that was called in the last minute was refused; or it goes on. While it
+    /// pauses one call a minute tries it, and its messages wait.
+    fn paused(&self, account: &str, paused: bool) {
+        let _nobody_to_tell = (account, paused);
+    }
+
     /// Handles one message; `attempt` counts from 1.
     fn handle(&self, message: &M, attempt: u32) -> impl Future<Output = Result<Done, Failure>> + Send;
 

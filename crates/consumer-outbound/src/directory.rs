@@ -63,6 +63,19 @@ impl Directory {
         }
     }
 
+    /// Every number of an account that was called lately was refused; or one of them is not any more.
+    pub(crate) fn paused(&self, account: &str, paused: bool) {
+        let Some(account) = self.accounts.get(&NeighbourName::new(account)) else { return };
+        if paused {
+            let name = account.provider.name();
+            account.paused.raise(format!(
+                "provider {name} refused every number that was called in the last minute; replies wait. Check its account"
+            ));
+        } else {
+            account.paused.clear();
+        }
+    }
+
     pub(crate) fn find(&self, name: &ChannelName) -> Option<(Arc<Channel>, Arc<Account>)> {
         let channel = self.channels.get(name)?;
         Some((Arc::clone(channel), Arc::clone(self.accounts.get(&channel.provider)?)))

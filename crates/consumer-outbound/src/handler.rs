@@ -73,6 +73,10 @@ impl Handle<AgentReply> for Room {
         }
     }
 
+    fn paused(&self, account: &str, paused: bool) {
+        self.deps.directory.borrow().paused(account, paused);
+    }
+
     async fn handle(&self, reply: &AgentReply, _attempt: u32) -> Result<Done, Failure> {
         let effect = Effect::from(reply);
         let Some(begun) = self.begin(reply, &effect).await? else { return Ok(Done::Duplicate) };

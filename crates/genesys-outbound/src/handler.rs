@@ -54,6 +54,10 @@ impl Handle<InboundMessage> for Room {
         vec![channel_target(&message.genesys, &message.channel), message.genesys.to_string()]
     }
 
+    fn paused(&self, account: &str, paused: bool) {
+        self.deps.directory.borrow().paused(account, paused);
+    }
+
     async fn handle(&self, message: &InboundMessage, _attempt: u32) -> Result<Done, Failure> {
         let directory = Arc::clone(&self.deps.directory.borrow());
         let (channel, client) = directory.find(&message.channel).ok_or_else(|| Failure::Reject {

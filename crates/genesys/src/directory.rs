@@ -22,6 +22,7 @@ pub struct Channel {
 pub struct Directory {
     clients: HashMap<NeighbourName, Client>,
     channels: HashMap<ChannelName, Arc<Channel>>,
+    pauses: HashMap<NeighbourName, Alarm>,
 }
 
 /// The name under which pace and breaker of a channel at its tenant are kept.
@@ -36,7 +37,31 @@ impl Directory {
         channels: impl IntoIterator<Item = Channel>,
     ) -> Self {
         let keyed = |channel: Channel| (channel.access.name.clone(), Arc::new(channel));
-        Self { clients: clients.into_iter().collect(), channels: channels.into_iter().map(keyed).collect() }
+        Self {
+            clients: clients.into_iter().collect(),
+            channels: channels.into_iter().map(keyed).collect(),
+            pauses: HashMap::new(),
+        }
+    }
+
+    /// With the alarm of each tenant that rises when all of its channels are refused.
+    #[must_use]
+    pub fn with_pauses(mut self, pauses: impl IntoIterator<Item = (NeighbourName, Alarm)>) -> Self {
+        self.pauses = pauses.into_iter().collect();
+        self
+    }
+
+    /// Every channel of a tenant that was called lately was refused; or one of them is not any more.
+    pub fn paused(&self, tenant: &str, paused: bool) {
+        let Some(alarm) = self.pauses.get(&NeighbourName::new(tenant)) else { return };
+        if paused {
+            alarm.raise(format!(
+                "Genesys refused every channel of tenant {tenant} that was called in the last minute; its messages wait. Check \
+                 ccid and the channels' secret_files; `causeway doctor` tells which"
+            ));
+        } else {
+            alarm.clear();
+        }
     }
 
     /// A channel and the client of its tenant.

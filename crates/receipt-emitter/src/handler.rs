@@ -58,6 +58,10 @@ impl Handle<Receipt> for Room {
         vec![channel_target(&receipt.genesys, &receipt.channel), receipt.genesys.to_string()]
     }
 
+    fn paused(&self, account: &str, paused: bool) {
+        self.deps.directory.borrow().paused(account, paused);
+    }
+
     async fn handle(&self, receipt: &Receipt, _attempt: u32) -> Result<Done, Failure> {
         let age = age(self.deps.clock.now(), receipt.received_at);
         if let Some(wait) = self.hold.checked_sub(age).filter(|wait| !wait.is_zero()) {

@@ -32,6 +32,8 @@ pub struct RabbitNode {
     dist_port: u16,
     /// Names of all nodes of its cluster, where it is in one: they share one port mapper and one cookie.
     peers: Vec<String>,
+    /// Of its management API, where it has one.
+    management_port: Option<u16>,
     group: Option<Group>,
 }
 
@@ -64,20 +66,43 @@ impl RabbitNode {
     /// # Panics
     /// When it does not start; its log is in the message.
     pub fn start(version: Version) -> Self {
-        let mut node = Self::new(version, name(), free_port(), Vec::new());
-        node.launch();
-        node.wait();
+        Self::new(version, name(), free_port(), Vec::new(), None).started()
+    }
+
+    /// Starts a node with its management API, and waits until both answer.
+    ///
+    /// # Panics
+    /// When it does not start; its log is in the message.
+    pub fn start_managed(version: Version) -> Self {
+        let node = Self::new(version, name(), free_port(), Vec::new(), Some(free_port())).started();
+        let up =
+            wait_for(START, || TcpStream::connect(("127.0.0.1", node.management_port.unwrap_or_default())).is_ok());
+        assert!(up, "{} has no management API", node.name);
         node
     }
 
-    fn new(version: Version, name: String, epmd_port: u16, peers: Vec<String>) -> Self {
+    /// The URL of its management API, with user and password.
+    ///
+    /// # Panics
+    /// When it was started without.
+    pub fn management_url(&self) -> String {
+        format!("http://guest:guest@127.0.0.1:{}", self.management_port.expect("it was started with management"))
+    }
+
+    fn started(mut self) -> Self {
+        self.launch();
+        self.wait();
+        self
+    }
+
+    fn new(version: Version, name: String, epmd_port: u16, peers: Vec<String>, management_port: Option<u16>) -> Self {
         let root = version.root().unwrap_or_else(|| PathBuf::from("/"));
         let program = root.join("usr/lib/rabbitmq/bin/rabbitmq-server");
         assert!(program.exists(), "{} is missing: run scripts/install-test-deps", program.display());
         let folder =
             tempfile::Builder::new().prefix("causeway-rabbit-").tempdir_in(root.join("tmp")).expect("a folder");
         let (port, dist_port) = (free_port(), free_port());
-        let node = Self { version, folder, name, port, epmd_port, dist_port, peers, group: None };
+        let node = Self { version, folder, name, port, epmd_port, dist_port, peers, management_port, group: None };
         node.configure();
         node
     }
@@ -91,8 +116,13 @@ impl RabbitNode {
         for (peer, number) in self.peers.iter().zip(1..) {
             conf.push_str(&format!("cluster_formation.classic_config.nodes.{number} = {peer}\n"));
         }
+        let mut plugins = "[].\n";
+        if let Some(port) = self.management_port {
+            conf.push_str(&format!("management.tcp.ip = 127.0.0.1\nmanagement.tcp.port = {port}\n"));
+            plugins = "[rabbitmq_management].\n";
+        }
         fs::write(self.folder.path().join("rabbitmq.conf"), conf).expect("its folder takes files");
-        fs::write(self.folder.path().join("enabled_plugins"), "[].\n").expect("its folder takes files");
+        fs::write(self.folder.path().join("enabled_plugins"), plugins).expect("its folder takes files");
     }
 
     /// The folder as the node's own programs see it.
@@ -277,7 +307,7 @@ impl RabbitCluster {
             return Self { nodes: vec![RabbitNode::start(version)], _port_mapper: None };
         }
         let (names, epmd_port): (Vec<String>, u16) = ((0..size).map(|_| name()).collect(), free_port());
-        let new = |name: &String| RabbitNode::new(version, name.clone(), epmd_port, names.clone());
+        let new = |name: &String| RabbitNode::new(version, name.clone(), epmd_port, names.clone(), None);
         let mut nodes: Vec<RabbitNode> = names.iter().map(new).collect();
         let first = nodes.first().expect("a cluster has nodes");
         let port_mapper = Group::start(&format!("{} &", first.port_mapper()), first.output());

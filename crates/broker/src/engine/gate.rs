@@ -8,6 +8,9 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
 use crate::Pace;
+use accounts::{Accounts, Paused};
+
+mod accounts;
 
 /// Failures in a row that open a breaker.
 const IN_A_ROW: u32 = 5;
@@ -28,6 +31,7 @@ const FAULT_PROBE: Duration = Duration::from_secs(60);
 
 /// Every gate of a consuming role.
 pub(super) struct Gates {
+    accounts: Arc<Accounts>,
     gates: Mutex<HashMap<String, Arc<Gate>>>,
     paces: HashMap<String, Pace>,
     /// Messages a refused target may hold.
@@ -53,8 +57,13 @@ pub(super) enum Told<'a> {
 }
 
 impl Gates {
-    pub(super) fn new(paces: HashMap<String, Pace>, prefetch: u16) -> Self {
-        Self { gates: Mutex::default(), paces, held: usize::from(prefetch / 4).max(1) }
+    pub(super) fn new(paces: HashMap<String, Pace>, prefetch: u16, paused: Paused) -> Self {
+        Self {
+            accounts: Arc::new(Accounts::new(paused)),
+            gates: Mutex::default(),
+            paces,
+            held: usize::from(prefetch / 4).max(1),
+        }
     }
 
     fn of(&self, target: &str) -> Arc<Gate> {
@@ -74,21 +83,24 @@ impl Gates {
         for target in targets {
             passes.push(Gate::pass(&self.of(target), self.held).await?);
         }
-        Ok(Passes(passes))
+        Ok(Passes { passes, accounts: Arc::clone(&self.accounts) })
     }
 }
 
 /// The leave to make one call.
-pub(super) struct Passes(Vec<Pass>);
+pub(super) struct Passes {
+    passes: Vec<Pass>,
+    accounts: Arc<Accounts>,
+}
 
 impl Passes {
     /// Whether this call is a probe of a target that was in trouble: its failure says nothing about the message.
     pub(super) fn is_probe(&self) -> bool {
-        self.0.iter().any(|pass| pass.probe)
+        self.passes.iter().any(|pass| pass.probe)
     }
 
     pub(super) fn told(self, told: &Told<'_>) {
-        let concerned = |target: &str| self.0.iter().position(|pass| pass.gate.name == target);
+        let concerned = |target: &str| self.passes.iter().position(|pass| pass.gate.name == target);
         let (at, after, fault) = match told {
             Told::Well => (None, None, false),
             Told::Nothing => return,
@@ -98,13 +110,29 @@ impl Passes {
         if at.is_none() && !matches!(told, Told::Well) {
             return;
         }
-        for (index, pass) in self.0.into_iter().enumerate() {
+        if (fault || at.is_none()) && self.accounts.is_refused(&self.passes, fault) {
+            return self.pause();
+        }
+        for (index, pass) in self.passes.into_iter().enumerate() {
             match at {
                 None => pass.well(),
                 Some(at) if index > at => pass.well(),
                 Some(at) if index == at => pass.failed(after, fault),
                 Some(_) => {}
             }
+        }
+    }
+}
+
+impl Passes {
+    /// The account is refused, not one of its channels: these are as good as any other, and wait for the account.
+    fn pause(self) {
+        let Some(account) = self.passes.last().map(|pass| Arc::clone(&pass.gate)) else { return };
+        for gate in self.accounts.pause(&account.name) {
+            gate.forgive();
+        }
+        for pass in self.passes.into_iter().filter(|pass| pass.gate.name == account.name) {
+            pass.failed(Some(FAULT_PROBE), false);
         }
     }
 }
@@ -232,6 +260,16 @@ impl Gate {
         let turn = state.next.max(Instant::now());
         state.next = turn + interval;
         Some(turn)
+    }
+
+    /// It is refused no more than the account it belongs to, so it holds nothing back by itself.
+    fn forgive(&self) {
+        let mut state = self.lock();
+        state.fault = None;
+        state.wait = FIRST;
+        state.recent.clear();
+        state.in_a_row = 0;
+        self.set(&mut state, Mode::Closed);
     }
 
     fn set(&self, state: &mut State, mode: Mode) {

@@ -52,7 +52,9 @@ pub(crate) async fn consume<M: Queued, H: Handle<M>>(
     shutdown: Shutdown,
 ) -> anyhow::Result<()> {
     let known: HashSet<QueueName> = broker.topology().work_queues().into_iter().collect();
-    let gates = Arc::new(Gates::new(consume.paces.clone(), consume.prefetch));
+    let told = Arc::clone(&handler);
+    let paused = Box::new(move |account: &str, paused: bool| told.paused(account, paused));
+    let gates = Arc::new(Gates::new(consume.paces.clone(), consume.prefetch, paused));
     let mut loops = JoinSet::new();
     for neighbour in &consume.neighbours {
         for partition in 0..broker.topology().partitions {

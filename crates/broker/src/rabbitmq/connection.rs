@@ -17,7 +17,7 @@ use super::link::{self, News, RECONNECT, Watch};
 use super::presence::{self, Presence};
 use super::share::Wish;
 use super::subscription::Subscription;
-use super::topology::{Surveyor, Wrong, code, policies};
+use super::topology::{Surveyor, Wrong, code};
 use super::{greeting, properties, publisher, told};
 use crate::source::Lost;
 use crate::{Envelope, OpenError, PublishError, QueueName, QueueReport, RabbitMqConfig, State, Topology};
@@ -160,11 +160,9 @@ impl Connection {
         let link = self.consuming().await?;
         let config = RabbitMqConfig { declare: true, ..self.shared.config.clone() };
         let walked = Surveyor::new(&link, &config).walk(&self.shared.topology).await;
-        let mut lines = walked.map_err(|wrong| match wrong {
+        walked.map_err(|wrong| match wrong {
             Wrong::Topology(why) | Wrong::Connection(why) => anyhow!(why),
-        })?;
-        lines.extend(policies());
-        Ok(lines)
+        })
     }
 
     /// Consumer priorities count for a single active consumer from 4.0 on.

@@ -304,13 +304,3 @@ pub(super) fn code(error: &lapin::Error) -> Option<u16> {
         _ => None,
     }
 }
-
-/// The policies that belong to the topology, for whoever owns the broker to set (design 3.4).
-pub(super) fn policies() -> Vec<String> {
-    vec![
-        "policies to set, with rabbitmqctl or your operator:".to_owned(),
-        r#"  rabbitmqctl set_policy causeway-dead '^causeway\.dead\.' '{"message-ttl":1209600000}' --apply-to queues"#
-            .to_owned(),
-        "  (dead letters hold message bodies; 1209600000 ms are 14 days)".to_owned(),
-    ]
-}

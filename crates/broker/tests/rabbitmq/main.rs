@@ -4,6 +4,7 @@
 
 mod admin;
 mod faults;
+mod management;
 mod replicas;
 mod topology;
 mod wire;

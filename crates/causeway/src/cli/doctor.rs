@@ -5,15 +5,15 @@ use std::time::Duration;
 use broker::{Broker, QueueReport, State};
 use clap::Args;
 use http::Method;
-use jiff::SignedDuration;
 use runtime::{Clock, HttpClient};
 
 use super::control::ask;
 use super::exit::Exit;
 use super::load::load_file;
+use super::topology::management;
 use super::{ConfigFile, output};
 use crate::config::Config;
-use crate::house::{genesys_doors, open_broker, open_ledger_beside, provider_doors};
+use crate::house::{CLOCKS_DIFFER, genesys_doors, open_broker, open_ledger_beside, provider_doors, topology};
 
 /// `causeway doctor`
 #[derive(Args)]
@@ -24,8 +24,6 @@ pub(super) struct Doctor {
 
 /// How long the broker is waited for.
 const CONNECTS: Duration = Duration::from_secs(10);
-/// Between the ledger's clock and this one; deadlines are built on the first, signatures and logs on the second.
-const CLOCKS_DIFFER: SignedDuration = SignedDuration::from_secs(5);
 
 /// What was seen, line by line.
 #[derive(Default)]
@@ -100,8 +98,7 @@ async fn queues(config: &Config, clock: &Clock, report: &mut Report) {
             }
             Err(error) => report.unseen(&format!("{error:#}")),
         }
-        report
-            .unseen("RabbitMQ's alarms, policies, and which of a queue's consumers is active: AMQP does not tell them");
+        managed(config, report).await;
     }
     match ask::<Vec<QueueReport>>(config, Method::GET, "/queues").await {
         Ok(found) => look_at_queues(&found, report),
@@ -129,6 +126,25 @@ async fn rabbitmq(broker: &Broker, report: &mut Report) {
         State::Topology(why) => report.finding(&format!("{why}; `causeway topology apply` makes what is missing")),
         State::Blocked(why) => report.finding(&format!("RabbitMQ blocks publishers: {why}; free memory or disk")),
         State::Connecting(why) => report.unseen(&format!("RabbitMQ: {why}; check broker.url, and that it is up")),
+    }
+}
+
+/// What only the management API tells.
+async fn managed(config: &Config, report: &mut Report) {
+    let found = match management(config) {
+        Ok(Some(management)) => management.findings(&topology(config)).await,
+        Ok(None) => {
+            let told = "AMQP does not tell them; set broker.management_url_file";
+            return report.unseen(&format!("RabbitMQ's alarms, policies, dead consumers and left-over queues: {told}"));
+        }
+        Err(error) => Err(error),
+    };
+    match found {
+        Ok(found) if found.is_empty() => {
+            report.well("RabbitMQ has no alarm, no policy that hurts, and no dead consumer")
+        }
+        Ok(found) => found.iter().for_each(|finding| report.finding(finding)),
+        Err(error) => report.unseen(&format!("{error:#}")),
     }
 }
 

@@ -11,6 +11,7 @@ mod healthcheck;
 mod ledger;
 mod load;
 mod output;
+mod person;
 mod queues;
 mod receipts;
 mod run;
@@ -56,6 +57,9 @@ enum Command {
     /// What agents are told of their replies.
     #[command(subcommand)]
     Receipts(receipts::Receipts),
+    /// What is kept of one consumer.
+    #[command(subcommand)]
+    Person(person::Person),
     /// Exchanges and queues.
     #[command(subcommand)]
     Topology(topology::Topology),
@@ -112,6 +116,7 @@ async fn dispatch(command: Command) -> Result<(), Exit> {
         Command::Doctor(command) => command.run().await,
         Command::DeadLetters(command) => command.run().await,
         Command::Receipts(command) => command.run().await,
+        Command::Person(command) => command.run().await,
         Command::Topology(command) => command.run().await,
         Command::Genesys(command) => command.run().await,
         Command::Ledger(command) => command.run().await,

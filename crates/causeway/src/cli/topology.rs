@@ -1,9 +1,11 @@
+use broker::Management;
 use clap::Subcommand;
-use runtime::Clock;
+use runtime::{Clock, HttpClient};
 
 use super::exit::Exit;
 use super::load::load_file;
 use super::{ConfigFile, output};
+use crate::config::Config;
 use crate::house::open_broker;
 
 /// `causeway topology`
@@ -30,6 +32,17 @@ impl Topology {
         for line in applied? {
             output::line(&line);
         }
+        let policies = match management(&config)? {
+            Some(management) => management.apply_policies().await?,
+            None => broker::policies(),
+        };
+        policies.iter().for_each(|line| output::line(line));
         Ok(())
     }
+}
+
+/// RabbitMQ's management API, where the configuration says where it is.
+pub(super) fn management(config: &Config) -> anyhow::Result<Option<Management>> {
+    let (Some(url), broker::Config::RabbitMq(settings)) = (&config.management, &config.broker) else { return Ok(None) };
+    Management::new(url, &settings.url, HttpClient::new(&config.net)?).map(Some)
 }

@@ -56,7 +56,7 @@ pub fn load(source: &Source<'_>, read_secrets: bool) -> Result<Loaded, Problems>
 fn root(root: &Section<'_>) -> Option<Config> {
     let http = http(root.section("http"));
     let admin = admin(root.section("admin"));
-    let (broker, partitions, prefetch) = broker(root.section("broker"));
+    let (broker, management, partitions, prefetch) = broker(root.section("broker"));
     let ledger = ledger(root.section("ledger"));
     let blobs = blobs(root.section("blobs"));
     let net = net(root.section("net"));
@@ -79,6 +79,7 @@ fn root(root: &Section<'_>) -> Option<Config> {
         http: http?,
         admin: admin?,
         broker: broker?,
+        management,
         partitions,
         prefetch,
         ledger: ledger?,
@@ -164,7 +165,7 @@ fn admin(section: Section<'_>) -> Option<Admin> {
     Some(Admin { listen, control: control? })
 }
 
-fn broker(section: Section<'_>) -> (Option<broker::Config>, u16, u16) {
+fn broker(section: Section<'_>) -> (Option<broker::Config>, Option<SecretString>, u16, u16) {
     let partitions = section.integer("partitions", 4, 1..=256);
     let prefetch = section.integer("prefetch", 256, 1..=2000);
     let kind = section.parsed("kind", "embedded", "\"rabbitmq\" or \"embedded\"", |text| match text {
@@ -172,13 +173,12 @@ fn broker(section: Section<'_>) -> (Option<broker::Config>, u16, u16) {
         "embedded" => Some(false),
         _ => None,
     });
+    let mut management = None;
     let found = if kind {
         let url = section.required_secret("url");
         let declare = section.boolean("declare", true);
         let replicas = section.value("replicas").is_some().then(|| section.integer("replicas", 3, 1..=15));
-        for key in ["management_url", "management_url_file"] {
-            section.not_yet(key);
-        }
+        management = section.secret("management_url").filter(|url| management_url(&section, url));
         let ca_file = {
             let tls = section.section("tls");
             let ca_file = tls.string("ca_file").map(|path| tls.file("ca_file", &path));
@@ -195,7 +195,17 @@ fn broker(section: Section<'_>) -> (Option<broker::Config>, u16, u16) {
     };
     section.finish();
     let narrow = |number: u64| u16::try_from(number).expect("the range was checked");
-    (found, narrow(partitions), narrow(prefetch))
+    (found, management, narrow(partitions), narrow(prefetch))
+}
+
+fn management_url(section: &Section<'_>, url: &SecretString) -> bool {
+    use secrecy::ExposeSecret;
+    let url = url.expose_secret();
+    let fine = !section.shared.read_secrets || url.starts_with("http://") || url.starts_with("https://");
+    if !fine {
+        section.problem("management_url", "is no http or https URL", "https://user:password@host:15671");
+    }
+    fine
 }
 
 fn amqp_url(section: &Section<'_>, url: &SecretString) -> bool {

@@ -19,6 +19,8 @@ pub struct Config {
     pub admin: Admin,
     /// `[broker]`
     pub broker: broker::Config,
+    /// `broker.management_url`: RabbitMQ's management API, with user and password.
+    pub management: Option<SecretString>,
     /// `broker.partitions`
     pub partitions: u16,
     /// `broker.prefetch`

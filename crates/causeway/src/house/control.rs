@@ -91,7 +91,10 @@ async fn trace(State(desk): State<Arc<Desk>>, Query(TraceQuery { query }): Query
 
 async fn apply_topology(State(desk): State<Arc<Desk>>) -> Response {
     match desk.broker.apply_topology().await {
-        Ok(lines) => Json(lines).into_response(),
+        Ok(mut lines) => {
+            lines.extend(broker::policies());
+            Json(lines).into_response()
+        }
         Err(error) => unavailable(&error),
     }
 }

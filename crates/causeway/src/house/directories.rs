@@ -151,7 +151,11 @@ fn genesys_directory(config: &Config, doors: &Doors) -> genesys::Directory {
         genesys: channel.genesys.clone(),
         fault: doors.health.alarm(AlarmKind::ChannelFault, channel.name.as_str()),
     });
+    let paused = |tenant: &crate::config::Genesys| {
+        (tenant.name.clone(), doors.health.alarm(AlarmKind::AccountPaused, tenant.name.as_str()))
+    };
     genesys::Directory::new(tenant_clients(config, &doors.http, &doors.clock), channels)
+        .with_pauses(config.genesys.iter().map(paused))
 }
 
 fn consumer(config: &Config, providers: &[Provider], doors: &Doors) -> consumer_outbound::Directory {

@@ -12,7 +12,8 @@ mod roles;
 
 pub use control::{ChannelUrls, channel_urls};
 pub(crate) use directories::{genesys_doors, provider_doors};
+pub(crate) use monitor::CLOCKS_DIFFER;
 pub use open::{Addresses, House, Opening, Refused};
-pub(crate) use open::{ledger_settings, open_broker, open_ledger_beside};
+pub(crate) use open::{ledger_settings, open_broker, open_ledger_beside, topology};
 pub use reload::Reload;
 pub use roles::Role;

@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use broker::{Broker, State};
+use jiff::{SignedDuration, Timestamp};
 use ledger::Ledger;
-use runtime::{AlarmKind, Component, Health, Need, Shutdown, Tasks};
+use runtime::{Alarm, AlarmKind, Clock, Component, Health, Need, Shutdown, Tasks};
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::Role;
@@ -18,6 +19,7 @@ pub(super) fn spawn(
     roles: &BTreeSet<Role>,
     broker: &Broker,
     ledger: Option<&Ledger>,
+    clock: &Clock,
     health: &Health,
     shutdown: &Shutdown,
 ) {
@@ -30,7 +32,8 @@ pub(super) fn spawn(
     if let Some(ledger) = ledger {
         let queue_roles = roles.iter().filter(|role| !role.answers_http());
         let of_ledger = queue_roles.map(|role| health.component_of(role.word(), "ledger", need(role))).collect();
-        tasks.spawn("ledger watch", watch_ledger(ledger.clone(), of_ledger, shutdown.clone()));
+        let apart = health.alarm(AlarmKind::Clock, "ledger");
+        tasks.spawn("ledger watch", watch_ledger(ledger.clone(), clock.clone(), of_ledger, apart, shutdown.clone()));
     }
     tasks.spawn("queue watch", watch_dead_letters(broker.clone(), health.clone(), shutdown.clone()));
     tasks.spawn("drain", drain(health.clone(), shutdown.clone()));
@@ -55,7 +58,27 @@ async fn watch_broker(broker: Broker, components: Vec<Component>, shutdown: Shut
     }
 }
 
-async fn watch_ledger(ledger: Ledger, components: Vec<Component>, shutdown: Shutdown) -> anyhow::Result<()> {
+/// How far the ledger's clock and this machine's may be apart. Deadlines are the ledger's and expiry is ours.
+pub(crate) const CLOCKS_DIFFER: SignedDuration = SignedDuration::from_secs(5);
+
+/// Raises the alarm while the ledger's time is not ours.
+fn compare_clocks(ledger: Timestamp, ours: Timestamp, alarm: &Alarm) {
+    let apart = ledger.duration_since(ours).abs();
+    if apart > CLOCKS_DIFFER {
+        let told = "set the clocks of both machines by the same time server";
+        alarm.raise(format!("the ledger's clock and this machine's differ by {} s; {told}", apart.as_secs()));
+    } else {
+        alarm.clear();
+    }
+}
+
+async fn watch_ledger(
+    ledger: Ledger,
+    clock: Clock,
+    components: Vec<Component>,
+    apart: Alarm,
+    shutdown: Shutdown,
+) -> anyhow::Result<()> {
     let mut ticks = interval(LEDGER_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -64,6 +87,9 @@ async fn watch_ledger(ledger: Ledger, components: Vec<Component>, shutdown: Shut
             _ = ticks.tick() => {}
         }
         let answer = ledger.check().await;
+        if let Ok(at) = &answer {
+            compare_clocks(*at, clock.now(), &apart);
+        }
         for component in &components {
             match &answer {
                 Ok(_) => component.well(),
@@ -103,4 +129,24 @@ async fn drain(health: Health, shutdown: Shutdown) -> anyhow::Result<()> {
     shutdown.stopping().await;
     health.draining();
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clocks_that_differ_raise_an_alarm_until_they_agree() {
+        let now = Timestamp::UNIX_EPOCH;
+        let (clock, _hand) = Clock::manual(now);
+        let health = Health::new(clock);
+        let alarm = health.alarm(AlarmKind::Clock, "ledger");
+        let raised = || health.report().alarms.into_iter().map(|alarm| alarm.detail).collect::<Vec<_>>();
+        compare_clocks(now + CLOCKS_DIFFER, now, &alarm);
+        assert!(raised().is_empty());
+        compare_clocks(now - SignedDuration::from_secs(90), now, &alarm);
+        assert!(raised()[0].contains("differ by 90 s"), "{:?}", raised());
+        compare_clocks(now, now, &alarm);
+        assert!(raised().is_empty());
+    }
 }

@@ -90,7 +90,7 @@ impl House {
         let admin = serve_on_own_thread(admin.into_std()?, health.clone(), metrics.clone(), shutdown.clone())?;
         let mut tasks = Tasks::new(shutdown.clone());
         tasks.spawn("metrics upkeep", run_upkeep(metrics, shutdown.clone()));
-        monitor::spawn(&mut tasks, &roles, &broker, ledger.as_ref(), &health, &shutdown);
+        monitor::spawn(&mut tasks, &roles, &broker, ledger.as_ref(), &clock, &health, &shutdown);
         control::spawn(&mut tasks, &config, &broker, ledger.as_ref(), &clock, &shutdown).await?;
         let parts =
             Parts { config: &config, broker: &broker, clock: &clock, shutdown: &shutdown, directories: &directories };

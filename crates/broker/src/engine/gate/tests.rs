@@ -1,10 +1,11 @@
 use futures_util::FutureExt;
 use tokio::time::advance;
 
+use super::accounts::ACCOUNT_WINDOW;
 use super::*;
 
 fn gates() -> Gates {
-    Gates::new(HashMap::new(), 16)
+    Gates::new(HashMap::new(), 16, Box::new(|_, _| {}))
 }
 
 fn targets(names: &[&str]) -> Vec<String> {
@@ -136,7 +137,7 @@ async fn a_refused_target_holds_a_quarter_and_not_for_long() {
 #[tokio::test(start_paused = true)]
 async fn a_pace_spreads_calls() {
     let pace = Pace::parse("10/s").expect("it is a pace");
-    let gates = Gates::new(HashMap::from([("crexendo".to_owned(), pace)]), 16);
+    let gates = Gates::new(HashMap::from([("crexendo".to_owned(), pace)]), 16, Box::new(|_, _| {}));
     let began = Instant::now();
     for _ in 0..21 {
         call(&gates, &["crexendo"], &Told::Well).await;
@@ -144,4 +145,69 @@ async fn a_pace_spreads_calls() {
     assert_eq!(began.elapsed(), Duration::from_secs(2));
     call(&gates, &["other"], &Told::Well).await;
     assert_eq!(began.elapsed(), Duration::from_secs(2), "others have no pace");
+}
+
+/// Gates, and what was told of accounts that pause.
+fn told_gates() -> (Gates, Arc<Mutex<Vec<bool>>>) {
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let ear = Arc::clone(&told);
+    let paused = move |account: &str, paused: bool| {
+        assert_eq!(account, "main");
+        ear.lock().unwrap().push(paused);
+    };
+    (Gates::new(HashMap::new(), 16, Box::new(paused)), told)
+}
+
+async fn refused(gates: &Gates, channel: &str) {
+    call(gates, &[channel, "main"], &Told::Fault { target: channel }).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_account_pauses_when_every_channel_of_it_is_refused() {
+    let (gates, told) = told_gates();
+    refused(&gates, "sales").await;
+    assert!(may_call(&gates, &["support", "main"]) && told.lock().unwrap().is_empty(), "one channel is one channel");
+    refused(&gates, "support").await;
+    assert_eq!(*told.lock().unwrap(), [true]);
+    assert!(!may_call(&gates, &["third", "main"]), "nothing of it is called");
+    assert!(may_call(&gates, &["sales", "other"]), "its channels hold nothing back themselves");
+
+    // However long it takes and however many wait, none is given up, and one a minute tries.
+    let names = targets(&["sales", "main"]);
+    let mut waiting: Vec<_> = (0..16).map(|_| Box::pin(gates.pass(&names))).collect();
+    assert!(waiting.iter_mut().all(|one| one.as_mut().now_or_never().is_none()));
+    for minute in 1..=10 {
+        advance(FAULT_PROBE).await;
+        let mut probes = 0;
+        for one in &mut waiting {
+            if let Some(passed) = one.as_mut().now_or_never() {
+                passed.expect("nothing is given up").told(&Told::Fault { target: "sales" });
+                *one = Box::pin(gates.pass(&names));
+                probes += 1;
+                assert!(one.as_mut().now_or_never().is_none());
+            }
+        }
+        assert_eq!(probes, 1, "minute {minute}");
+    }
+    advance(FAULT_PROBE).await;
+    let probe = waiting.iter_mut().find_map(|one| one.as_mut().now_or_never()).expect("one is due");
+    probe.expect("nothing is given up").told(&Told::Well);
+    assert!(may_call(&gates, &["sales", "main"]) && may_call(&gates, &["support", "main"]));
+    assert_eq!(told.lock().unwrap().last(), Some(&false));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_channel_that_answers_keeps_its_account_open() {
+    let (gates, told) = told_gates();
+    call(&gates, &["support", "main"], &Told::Well).await;
+    refused(&gates, "sales").await;
+    refused(&gates, "third").await;
+    assert!(may_call(&gates, &["support", "main"]) && !may_call(&gates, &["sales", "main"]));
+    assert!(told.lock().unwrap().is_empty());
+    // What was called longer than a minute ago says nothing any more.
+    advance(ACCOUNT_WINDOW + FIRST).await;
+    refused(&gates, "sales").await;
+    assert!(told.lock().unwrap().is_empty(), "it was the only one called in the last minute");
+    refused(&gates, "third").await;
+    assert_eq!(*told.lock().unwrap(), [true]);
 }
