@@ -111,3 +111,40 @@ async fn a_neighbour_without_queues_is_an_error() {
     assert!(error.contains("causeway.inbound.nobody.0"), "{error}");
     broker.close().await;
 }
+
+/// Says once that the ledger is away, for an hour.
+struct WithoutLedger(watch::Sender<u32>);
+
+impl Handle<InboundMessage> for WithoutLedger {
+    async fn handle(&self, _: &InboundMessage, _: u32) -> Result<Done, Failure> {
+        let mut before = 0;
+        self.0.send_modify(|tries| before = std::mem::replace(tries, *tries + 1));
+        if before > 0 {
+            return Ok(Done::Done);
+        }
+        let cause = anyhow::anyhow!("the ledger does not answer");
+        Err(Failure::Unavailable { target: "ledger".to_owned(), after: Some(Duration::from_secs(3600)), cause })
+    }
+
+    async fn before_dead_letter(&self, _: &InboundMessage, _: &Rejection) -> Result<(), Failure> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn what_is_away_in_the_house_itself_is_asked_again_soon() {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = Clock::system();
+    let broker = open(&folder, &clock).await;
+    broker.publish(&message(1, clock.now())).await.unwrap();
+    let (tries, mut tried) = watch::channel(0);
+    let shutdown = Shutdown::new();
+    let mut running = JoinSet::new();
+    let (consumer, stop) = (broker.clone(), shutdown.clone());
+    let handler = Arc::new(WithoutLedger(tries));
+    running.spawn(async move { consumer.consume(consume(neighbour()), handler, stop).await });
+    timeout(DEADLINE, tried.wait_for(|tries| *tries == 2)).await.unwrap().unwrap();
+    shutdown.begin();
+    running.join_next().await.unwrap().unwrap().unwrap();
+    broker.close().await;
+}

@@ -18,6 +18,10 @@ use crate::{Consume, DeadReason, Done, Envelope, Failure, Handle, QueueName, Rej
 /// The longest `dead-detail`: a header, not a log.
 const DETAIL: usize = 500;
 
+/// The longest a message waits for what stands in the house itself, the broker or the ledger. Asking it costs little, and
+/// whoever waited minutes for a neighbour would wait on, long after it is back.
+const HOUSE: Duration = Duration::from_secs(2);
+
 /// What the messages of one queue are worked on with.
 pub(super) struct Worker<M, H> {
     pub(super) queue: QueueName,
@@ -127,9 +131,11 @@ impl<M: Queued, H: Handle<M>> Worker<M, H> {
             let probe = passes.is_probe();
             let tried = self.guarded(self.handler.handle(message, failed + 1)).await;
             passes.told(&told_by(&tried, &targets));
+            let house = of_the_house(&tried, &targets);
             let wait = match self.next_step(tried, probe, &mut failed, &mut waits) {
                 Step::Settle(done) => return Verdict::Ack(done),
                 Step::Reject(reason, detail) => return self.reject(message, reason, &detail, failed, ended).await,
+                Step::Wait(wait) if house => wait.min(left).min(HOUSE),
                 Step::Wait(wait) => wait.min(left),
             };
             if self.wait(wait, ended).await.is_err() {
@@ -204,7 +210,7 @@ impl<M: Queued, H: Handle<M>> Worker<M, H> {
             };
             tracing::warn!(cause = said(&cause), "what comes before the dead letter failed; trying it again");
             waits += 1;
-            let wait = after.unwrap_or_else(|| self.consume.backoff.wait(waits));
+            let wait = after.unwrap_or_else(|| self.consume.backoff.wait(waits)).min(HOUSE);
             if self.wait(wait, ended).await.is_err() {
                 return Verdict::Abandoned(failed);
             }
@@ -250,6 +256,11 @@ fn tell_trouble(neighbour: &str, cause: &anyhow::Error, waits: u32) {
     } else {
         tracing::debug!(neighbour, cause = said(cause), "still unavailable");
     }
+}
+
+/// Whether what is unavailable is none of the targets: the broker itself, or the ledger.
+fn of_the_house(tried: &Result<Done, Failure>, targets: &[String]) -> bool {
+    matches!(tried, Err(Failure::Unavailable { target, .. }) if !targets.contains(target))
 }
 
 /// What a try told about its targets. A failed try counts against the widest of them; which it was, only they know.
