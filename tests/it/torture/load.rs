@@ -19,6 +19,8 @@ use crate::town::Town;
 
 /// Pauses between two messages of a conversation. Two texts of ten are posted a second time, or a third.
 const PAUSE: std::ops::Range<u64> = 1_500..6_000;
+/// For a webhook to be accepted while one failure follows the other.
+const PATIENCE: Duration = Duration::from_secs(600);
 /// How soon a provider that delivers at least once posts an event again.
 const AGAIN: Duration = Duration::from_millis(300);
 
@@ -76,7 +78,8 @@ impl Load {
 
     async fn reply(&self, number: u32) {
         let id = self.town.reply(&self.consumer, &number.to_string());
-        match self.town.webhook_answered(&id).await {
+        let answered = self.town.genesys.webhook_settled(&id, PATIENCE).await;
+        match answered.expect("the webhook is answered in the end") {
             WebhookState::Accepted => self.reckoning.reply_accepted(&self.consumer, number, id),
             other => panic!("a webhook ended as {other:?}, though Genesys delivers again and again"),
         }

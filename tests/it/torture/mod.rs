@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use rand::SeedableRng;
 use rand::rngs::StdRng;
+use sandbox::Redelivery;
 use test_support::{RabbitCluster, Version, own_nodes};
 use tokio::task::{JoinSet, block_in_place};
 use tokio::time::Instant;
@@ -39,6 +40,10 @@ struct Plan {
 /// interrupted, and a while for a loaded machine.
 const SETTLES: Duration = Duration::from_secs(240);
 
+/// This Genesys never gives a webhook up.
+const REDELIVERY: Redelivery =
+    Redelivery { attempts: u32::MAX, interval: Duration::from_millis(250), timeout: Duration::from_secs(10) };
+
 #[expect(clippy::disallowed_methods, reason = "a run is told by the environment what to be")]
 fn variable(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
@@ -50,6 +55,7 @@ async fn torture(plan: Plan) {
     let queues = Queues::RabbitMq(cluster.node(0).url("/"));
     let settings = Settings { grace: "10s", log: "info".to_owned(), ..Settings::on(queues) };
     let town = Arc::new(Town::with(settings).await);
+    town.genesys.set_redelivery(REDELIVERY);
     let (random, troubles) = (StdRng::seed_from_u64(plan.seed), Arc::new(Troubles::default()));
     let mut chaos = Chaos::new(random, Arc::clone(&town), cluster, Arc::clone(&troubles)).await;
     let reckoning = Arc::new(Reckoning::default());
