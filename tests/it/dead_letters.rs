@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use crate::neighbours::SOON;
 use crate::settings::{CHANNEL, Queues, Settings};
-use crate::town::Town;
+use crate::town::{Bridge, Town};
 use crate::world::on_both_brokers;
 
 on_both_brokers!(replies_are_replayed_in_order_and_their_agent_is_told, messages_are_discarded_and_replayed);
@@ -168,6 +168,7 @@ async fn messages_are_discarded_and_replayed(queues: Queues) {
         town.dead_of("bad-request", before + 1).await;
     }
     let ids = town.dead_of("bad-request", 3).await;
+    alarm_stands(&town, &bridge, true).await;
     let none = town.dead_letters(&["replay", "--older-than", "1h", "--dry-run"]).await.well();
     assert_eq!(none.trim(), "there are no such dead letters");
 
@@ -190,5 +191,21 @@ async fn messages_are_discarded_and_replayed(queues: Queues) {
     town.agent_sees(2).await;
     assert_eq!(town.seen_by_agent(CONSUMER), [WORDS[0], WORDS[2]]);
     assert_eq!(town.dead_letters(&["list"]).await.well().trim(), "there are no dead letters");
+    alarm_stands(&town, &bridge, false).await;
     assert!(bridge.terminate().await.success());
+}
+
+/// Waits until the alarm about dead letters stands, or does not.
+async fn alarm_stands(town: &Town, bridge: &Bridge, stands: bool) {
+    let deadline = Instant::now() + SOON;
+    let mut looks = tokio::time::interval(std::time::Duration::from_millis(200));
+    loop {
+        looks.tick().await;
+        let (_, readyz) = town.http.readyz(bridge.admin()).await.expect("the admin listener answers");
+        let alarms = readyz["alarms"].as_array().expect("alarms are listed");
+        if alarms.iter().any(|alarm| alarm["alarm"] == "dead-letters") == stands {
+            return;
+        }
+        assert!(Instant::now() < deadline, "stands: {stands}: {readyz}");
+    }
 }

@@ -168,8 +168,9 @@ fn of_policy(name: &str, queue: &Value, dead: bool, limits: bool) -> Vec<String>
     let policy = &queue["effective_policy_definition"];
     let called = queue["policy"].as_str().unwrap_or("(an operator policy)");
     let mut found = Vec::new();
-    for (key, harm) in HARMFUL {
-        if !policy[key].is_null() && !(dead && key == "message-ttl") {
+    // Dead letters are meant to be forgotten in time.
+    for (key, harm) in HARMFUL.into_iter().filter(|(key, _)| !dead || *key != "message-ttl") {
+        if !policy[key].is_null() {
             found.push(format!("policy {called} sets {key} on {name}: {harm}; take it away"));
         }
     }

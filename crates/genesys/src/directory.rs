@@ -70,3 +70,27 @@ impl Directory {
         Some((Arc::clone(channel), self.clients.get(&channel.genesys)?))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+    use runtime::{AlarmKind, Clock, Health};
+
+    use super::*;
+
+    #[test]
+    fn a_tenant_that_pauses_raises_its_alarm_until_it_goes_on() {
+        let (clock, _hand) = Clock::manual(Timestamp::UNIX_EPOCH);
+        let health = Health::new(clock);
+        let main = NeighbourName::new("main");
+        let alarm = health.alarm(AlarmKind::AccountPaused, main.as_str());
+        let directory = Directory::new([], []).with_pauses([(main, alarm)]);
+        let raised = || health.report().alarms.into_iter().map(|alarm| (alarm.alarm, alarm.target)).collect::<Vec<_>>();
+        directory.paused("somebody else", true);
+        assert!(raised().is_empty());
+        directory.paused("main", true);
+        assert_eq!(raised(), [("account-paused", "main".to_owned())]);
+        directory.paused("main", false);
+        assert!(raised().is_empty());
+    }
+}

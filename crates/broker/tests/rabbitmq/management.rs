@@ -47,7 +47,7 @@ async fn rabbitmq_is_looked_at(version: Version) {
     if !own_nodes() {
         return;
     }
-    let node = tokio::task::spawn_blocking(move || RabbitNode::start_managed(version)).await.unwrap();
+    let node = tokio::task::block_in_place(|| RabbitNode::start_managed(version));
     let management = management(&node);
     let broker = Broker::open(crate::at(&node.url("/")), topology(2), Clock::system()).await.unwrap();
     broker.apply_topology().await.unwrap();
