@@ -135,3 +135,35 @@ async fn a_bridge_that_is_not_there_is_told() {
         assert_ne!(output.status.code(), Some(101), "{command} panicked: {told}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rabbitmqs_management_is_used_where_it_is_given() {
+    if !test_support::own_nodes() {
+        return;
+    }
+    let node = tokio::task::block_in_place(|| test_support::RabbitNode::start_managed(test_support::Version::V43));
+    let town = Town::on(Queues::RabbitMq(node.url("/"))).await;
+    let text = std::fs::read_to_string(town.whole()).expect("it was written");
+    let managed = format!("kind = \"rabbitmq\"\nmanagement_url = \"{}\"", node.management_url());
+    let path = town.file("managed.toml", &text.replacen("kind = \"rabbitmq\"", &managed, 1)).display().to_string();
+    let applied = town.run(&["topology", "apply", "--config", &path]).await;
+    assert!(told(&applied).contains("policy causeway-dead: dead letters are kept for 14 days"), "{}", told(&applied));
+    // RabbitMQ's management tells of a change some seconds after it.
+    let says = async |expected: &str| {
+        let deadline = tokio::time::Instant::now() + crate::neighbours::SOON;
+        loop {
+            let output = town.run(&["doctor", "--config", &path]).await;
+            if told(&output).contains(expected) {
+                return output.status.code();
+            }
+            assert!(tokio::time::Instant::now() < deadline, "{expected}: {}", told(&output));
+        }
+    };
+    says("well     RabbitMQ has no alarm, no policy that hurts").await;
+    node.rabbitmqctl(&["set_policy", "--apply-to", "queues", "strict", "inbound", r#"{"max-length":1}"#]);
+    let code = says("FINDING  policy strict sets max-length on causeway.inbound.main.0").await;
+    assert_eq!(code, Some(1));
+    let without = town.whole().display().to_string();
+    let unseen = told(&town.run(&["doctor", "--config", &without]).await);
+    assert!(unseen.contains("set broker.management_url_file"), "{unseen}");
+}
