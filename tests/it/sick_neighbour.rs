@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use jiff::Timestamp;
 use model::{
     Address, AgentReply, Arrival, ArrivalPath, ChannelName, InboundMessage, MessageId, NeighbourName, PhoneNumber,
     Queued, ReplyBody, TraceId,
@@ -103,7 +102,7 @@ fn reply(number: usize) -> AgentReply {
         to: consumer(number % 5_000),
         body: ReplyBody::Text("hello".to_owned().into()),
         trace: TraceId::new("sick"),
-        received_at: Timestamp::now(),
+        received_at: runtime::Clock::system().now(),
     }
 }
 
@@ -117,7 +116,7 @@ fn text(number: usize) -> InboundMessage {
         session: None,
         arrival: Arrival { path: ArrivalPath::MessageEvent, fingerprint: number.to_string(), sent_at: None },
         trace: TraceId::new("sick"),
-        received_at: Timestamp::now(),
+        received_at: runtime::Clock::system().now(),
     }
 }
 
