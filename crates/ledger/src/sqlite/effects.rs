@@ -37,10 +37,7 @@ pub(crate) fn begin(book: &Book<'_>, effect: &Effect, lease: Duration) -> rusqli
         .prepare_cached(select)?
         .query_row(params![effect.family.word(), effect.id.as_str()], found)
         .optional()?;
-    let Some(known) = known else {
-        know(book, effect)?;
-        return open(book, effect, lease).map(Begin::First);
-    };
+    let Some(known) = known else { return open_new(book, effect, lease).map(Begin::First) };
     if let Some(outcome) = known.outcome.as_deref() {
         return Ok(Begin::Done(read_outcome(outcome)?));
     }
@@ -88,6 +85,36 @@ pub(super) fn know(book: &Book<'_>, effect: &Effect) -> rusqlite::Result<()> {
 pub(super) fn is_erased(book: &Book<'_>, family: Family, id: &MessageId) -> rusqlite::Result<bool> {
     let select = "SELECT 1 FROM effects WHERE family = ?1 AND id = ?2 AND erased_at IS NOT NULL";
     book.connection.prepare_cached(select)?.exists(params![family.word(), id.as_str()])
+}
+
+/// [`know`] and [`open`] of an effect nobody knows, which is what nearly every effect is: one row that is written once.
+fn open_new(book: &Book<'_>, effect: &Effect, lease: Duration) -> rusqlite::Result<AttemptId> {
+    let attempt = unique()[..12].to_owned();
+    let deadline = book.now.saturating_add(lease).unwrap_or(Timestamp::MAX);
+    let statement = "INSERT INTO effects
+        (family, id, channel, target, consumer, foreign_id, trace, received_at, touched_at,
+         attempt, owner, began_at, deadline, begun, parties)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?9, ?12, 1, ?13)";
+    book.connection.prepare_cached(statement)?.execute(params![
+        effect.family.word(),
+        effect.id.as_str(),
+        effect.channel.as_str(),
+        effect.target.as_str(),
+        effect.consumer.normalised(),
+        effect.foreign_id,
+        effect.trace.as_str(),
+        millis(effect.received_at),
+        millis(book.now),
+        attempt,
+        book.owner,
+        millis(deadline),
+        passport::written(effect.parties.as_ref()),
+    ])?;
+    if effect.family != Family::Receipts {
+        timeline::write(book, effect, What::Received, "", effect.received_at)?;
+    }
+    timeline::write(book, effect, What::Began, &format!("attempt {attempt}"), book.now)?;
+    Ok(AttemptId(attempt))
 }
 
 /// Whether an effect is known.

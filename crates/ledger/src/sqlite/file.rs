@@ -11,6 +11,11 @@ const BUSY: Duration = Duration::from_secs(5);
 /// Pause before a file is tried again that another process is just making.
 const AGAIN: Duration = Duration::from_millis(10);
 
+/// Pages kept in memory, in kibibytes. Keys are hashes, so every message needs pages all over the file.
+const CACHE: i64 = 16 * 1_024;
+/// Pages of the write-ahead log before it is copied into the file. A page that was written ten times is copied once.
+const CHECKPOINT: i64 = 4_000;
+
 /// Opens the file for the first time, and makes it where it is missing.
 pub(super) fn open(path: &Path) -> Result<Connection, String> {
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
@@ -78,6 +83,10 @@ fn durable(connection: &Connection) -> Result<(), String> {
             set => break set.map_err(unusable)?,
         }
     };
+    // The savepoint of a job copies every page the job is the first to change; in a file that would be a write for each.
+    connection.pragma_update(None, "temp_store", "MEMORY").map_err(unusable)?;
+    connection.pragma_update(None, "cache_size", -CACHE).map_err(unusable)?;
+    connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT).map_err(unusable)?;
     if mode != "wal" {
         return Err(format!(
             "its file system does not allow a write-ahead log (journal mode {mode}); keep it on a local disk"
