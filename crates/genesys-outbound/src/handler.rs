@@ -5,7 +5,7 @@ use anyhow::anyhow;
 use broker::{Broker, Consume, Done, Failure, Handle, Rejection};
 use genesys::{Accepted, Blame, Channel, Directory, Refusal, channel_target};
 use jiff::Timestamp;
-use ledger::{ArrivalVerdict, AttemptId, Begin, Effect, Entry, Ledger, LedgerError, Outcome, POISON, What};
+use ledger::{AttemptId, Begin, Effect, Entry, Incoming, Ledger, LedgerError, Outcome, POISON, What};
 use model::{Family, InboundMessage, ReasonCode};
 use runtime::{Clock, Shutdown};
 use tokio::sync::watch;
@@ -66,15 +66,9 @@ impl Handle<InboundMessage> for Room {
         })?;
         let effect = effect(message);
         let ledger = &self.deps.ledger;
-        let arrival = ledger.arrive(&message.channel, &message.id, &message.arrival).await.map_err(ledger_down)?;
-        if let ArrivalVerdict::SameAs(other) = arrival {
-            return self.same_as(&effect, other).await;
-        }
-        // Remembered before the agent can see the message, so that no reply is faster than its session.
-        if let Some(session) = &message.session {
-            ledger.remember_session(&message.channel, &message.from, session).await.map_err(ledger_down)?;
-        }
-        let attempt = match ledger.begin(effect.clone(), CALL_TIMEOUT).await.map_err(ledger_down)? {
+        let (arrival, session) = (message.arrival.clone(), message.session.clone());
+        let incoming = Incoming { effect: effect.clone(), arrival, session };
+        let attempt = match ledger.begin_incoming(incoming, CALL_TIMEOUT).await.map_err(ledger_down)? {
             Begin::First(attempt) => attempt,
             Begin::Done(_) => return Ok(Done::Duplicate),
             Begin::Interrupted { attempt, until, begun, .. } => self.again(&effect, &attempt, until, begun).await?,
@@ -93,15 +87,6 @@ impl Handle<InboundMessage> for Room {
 }
 
 impl Room {
-    async fn same_as(&self, effect: &Effect, other: model::MessageId) -> Result<Done, Failure> {
-        if let Begin::First(attempt) =
-            self.deps.ledger.begin(effect.clone(), CALL_TIMEOUT).await.map_err(ledger_down)?
-        {
-            self.deps.ledger.finish(effect, &attempt, Outcome::SameAs(other)).await.map_err(ledger_down)?;
-        }
-        Ok(Done::Duplicate)
-    }
-
     /// An interrupted send to Genesys is sent again with the same ids: at worst the agent sees one message twice. But not
     /// while the replica that began it may still be calling.
     async fn again(

@@ -14,11 +14,13 @@ use runtime::{Clock, ManualClock};
 
 use crate::{ArrivalVerdict, Begin, Config, Effect, Entry, Ledger, Outcome, Parties, ReceiptVerdict, What};
 
+mod incoming;
 mod person;
 mod reopened;
 mod reports;
 mod strangers;
 
+pub use incoming::what_comes_in_is_begun_in_one_go;
 pub use person::*;
 pub use reopened::*;
 pub use reports::*;
@@ -52,7 +54,7 @@ macro_rules! contract_suite {
         $crate::contract_suite!($fresh:
             an_effect_is_made_once, an_open_attempt_is_interrupted, attempts_are_released_or_lapse,
             only_attempts_without_a_verdict_count, an_interruption_is_told_once, one_of_many_is_first,
-            arrivals_match_one_to_one, receipts_move_forward, receipts_by_table, a_late_word_moves_nothing_back,
+            arrivals_match_one_to_one, what_comes_in_is_begun_in_one_go, receipts_move_forward, receipts_by_table, a_late_word_moves_nothing_back,
             sessions_are_remembered, sessions_in_use_are_kept, timelines_are_found,
             what_was_never_begun_is_found_as_well, finished_business_is_forgotten, what_was_claimed_is_told,
             words_of_strangers_are_taken_as_they_come, what_failed_is_opened_again, what_was_sent_stays_so,

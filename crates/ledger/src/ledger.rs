@@ -1,3 +1,5 @@
+mod inbound;
+
 use std::path::PathBuf;
 use std::time::Duration;
 

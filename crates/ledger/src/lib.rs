@@ -18,6 +18,6 @@ pub mod contract;
 pub use ledger::{Config, Ledger, PostgresConfig, SqliteConfig, TimeSource};
 pub use person::{Erased, Erasure, KeptArrival, KeptEffect, KeptReceipt, KeptSession, Person};
 pub use types::{
-    ArrivalVerdict, AttemptId, Begin, Effect, Entry, LedgerError, Line, Outcome, POISON, Parties, ReceiptVerdict,
-    Reopened, Reported, What,
+    ArrivalVerdict, AttemptId, Begin, Effect, Entry, Incoming, LedgerError, Line, Outcome, POISON, Parties,
+    ReceiptVerdict, Reopened, Reported, What,
 };

@@ -1,5 +1,5 @@
 use jiff::Timestamp;
-use model::{Address, ChannelName, Family, MessageId, NeighbourName, Private, Receipt, TraceId};
+use model::{Address, Arrival, ChannelName, Family, MessageId, NeighbourName, Private, Receipt, SessionId, TraceId};
 use serde::{Deserialize, Serialize};
 
 /// The ledger did not do it.
@@ -52,6 +52,17 @@ pub struct Parties {
     pub to_id: Private<String>,
     /// The recipient, normalised.
     pub to: Address,
+}
+
+/// All that is recorded of a consumer's message before an agent is given it.
+#[derive(Debug, Clone)]
+pub struct Incoming {
+    /// Giving it to the agent.
+    pub effect: Effect,
+    /// How it came.
+    pub arrival: Arrival,
+    /// The provider's session, where one was named: remembered before the agent can answer.
+    pub session: Option<SessionId>,
 }
 
 /// One attempt at an effect: 12 characters of `[0-9a-f]`, short enough to walk in a User-Agent.

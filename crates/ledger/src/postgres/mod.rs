@@ -9,6 +9,7 @@ mod book;
 mod dial;
 pub(crate) mod effects;
 mod fault;
+pub(crate) mod incoming;
 mod link;
 mod load;
 pub(crate) mod looks;

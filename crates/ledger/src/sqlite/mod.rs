@@ -3,6 +3,7 @@
 pub(crate) mod arrivals;
 pub(crate) mod effects;
 mod file;
+pub(crate) mod incoming;
 pub(crate) mod person;
 mod reader;
 pub(crate) mod receipts;
