@@ -63,11 +63,11 @@ pub enum TimeSource {
 /// The ledger. Cheap to clone.
 #[derive(Clone)]
 pub struct Ledger {
-    inner: Inner,
+    pub(crate) inner: Inner,
 }
 
 #[derive(Clone)]
-enum Inner {
+pub(crate) enum Inner {
     Sqlite(sqlite::Store),
     Postgres(postgres::Store),
 }

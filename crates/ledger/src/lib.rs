@@ -5,6 +5,7 @@
 
 mod common;
 mod ledger;
+mod marks;
 mod passport;
 mod person;
 mod postgres;
@@ -16,6 +17,7 @@ mod types;
 pub mod contract;
 
 pub use ledger::{Config, Ledger, PostgresConfig, SqliteConfig, TimeSource};
+pub use marks::{Lease, Mark};
 pub use person::{Erased, Erasure, KeptArrival, KeptEffect, KeptReceipt, KeptSession, Person};
 pub use types::{
     ArrivalVerdict, AttemptId, Begin, Effect, Entry, Incoming, LedgerError, Line, Outcome, POISON, Parties,

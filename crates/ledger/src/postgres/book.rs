@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use model::{Arrival, ChannelName, Family, MessageId, ReceiptStatus};
 
 use super::{millis, text};
+use crate::marks::MarkRow;
 use crate::passport::Passport;
 use crate::receipts::{State, Tries};
 use crate::{Effect, What};
@@ -27,6 +28,7 @@ pub(crate) struct Wants {
     pub(super) sessions: BTreeSet<Vec<u8>>,
     /// Messages by the digest of a provider and the id it gave them: what was sent under it, and what was reported of it.
     pub(super) sent: BTreeSet<Vec<u8>>,
+    pub(super) marks: BTreeSet<String>,
 }
 
 impl Wants {
@@ -52,6 +54,7 @@ impl Wants {
         self.arrived.extend(other.arrived.iter().cloned());
         self.sessions.extend(other.sessions.iter().cloned());
         self.sent.extend(other.sent.iter().cloned());
+        self.marks.extend(other.marks.iter().cloned());
         for (key, (low, high)) in &other.twins {
             let range = self.twins.entry(key.clone()).or_insert((*low, *high));
             *range = (range.0.min(*low), range.1.max(*high));
@@ -181,6 +184,7 @@ pub(crate) struct Book<'a> {
     pub(super) sent: BTreeMap<Vec<u8>, Kept<SentRow>>,
     /// By the same key and the word of the state.
     pub(super) reports: BTreeMap<(Vec<u8>, String), Kept<ReportRow>>,
+    pub(super) marks: BTreeMap<String, Kept<MarkRow>>,
     pub(super) lines: Vec<NewLine>,
     /// Attempts the job in hand began.
     pub(super) opened: Vec<String>,

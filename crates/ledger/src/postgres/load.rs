@@ -1,6 +1,6 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use futures_util::future::{join3, join4, join5};
+use futures_util::future::{join4, join5};
 use jiff::Timestamp;
 use model::Family;
 use tokio_postgres::types::ToSql;
@@ -10,6 +10,7 @@ use super::book::{ArrivalRow, Attempts, Kept, ReceiptRow, ReportRow, SentRow, Se
 use super::fault::{Fault, is_echo};
 use super::link::Link;
 use super::{Book, Wants, digest, reports, timestamp, unknown};
+use crate::marks::MarkRow;
 use crate::receipts::{State, Tries};
 
 /// Fingerprints share this many locks: few enough for the server's table of locks, however many processes there are.
@@ -60,6 +61,7 @@ pub(super) async fn load<'a>(
     let (lows, highs): (Vec<i64>, Vec<i64>) = wants.twins.values().copied().unzip();
     let sessions: Vec<_> = wants.sessions.iter().map(Vec::as_slice).collect();
     let sent: Vec<_> = wants.sent.iter().map(Vec::as_slice).collect();
+    let marks: Vec<_> = wants.marks.iter().map(String::as_str).collect();
 
     let lock: [&(dyn ToSql + Sync); 2] = [&ARRIVING, &buckets];
     let effect: [&(dyn ToSql + Sync); 2] = [&families, &ids];
@@ -68,6 +70,7 @@ pub(super) async fn load<'a>(
     let receipt: [&(dyn ToSql + Sync); 1] = [&receipts];
     let session: [&(dyn ToSql + Sync); 1] = [&sessions];
     let called: [&(dyn ToSql + Sync); 1] = [&sent];
+    let mark: [&(dyn ToSql + Sync); 1] = [&marks];
     // Polled in this order, which is the order in which they are sent: locks of fingerprints before locks of rows.
     let (begun, locked, effects, receipts, rest) = join5(
         link.client.batch_execute(patience.begin()),
@@ -78,7 +81,8 @@ pub(super) async fn load<'a>(
             ask(link, &statements.load_arrived, &arrival, !arrived.is_empty()),
             ask(link, &statements.load_twins, &twin, !near.is_empty()),
             ask(link, &statements.load_sessions, &session, !sessions.is_empty()),
-            join3(
+            join4(
+                ask(link, &statements.load_marks, &mark, !marks.is_empty()),
                 ask(link, &statements.load_sent, &called, !sent.is_empty()),
                 ask(link, &statements.load_reports, &called, !sent.is_empty()),
                 ask(link, &statements.now, &[], true),
@@ -86,12 +90,18 @@ pub(super) async fn load<'a>(
         ),
     )
     .await;
-    let (arrived, twins, sessions, (sent, reports, now)) = rest;
-    let [effects, receipts, arrived, twins, sessions, sent, reports, now, _locked] =
-        all(begun, [effects, receipts, arrived, twins, sessions, sent, reports, now, locked])?;
+    let (arrived, twins, sessions, (marks, sent, reports, now)) = rest;
+    let [effects, receipts, arrived, twins, sessions, marks, sent, reports, now, _locked] =
+        all(begun, [effects, receipts, arrived, twins, sessions, marks, sent, reports, now, locked])?;
     let database =
         now.first().map(|row| row.try_get(0).map(timestamp)).transpose().map_err(|error| Fault::of(&error))?;
-    let book = Book {
+    let rows: [&[Row]; 6] = [&effects, &receipts, &arrived, &twins, &sessions, &marks];
+    let book = fill(empty(hand, database), rows).map_err(|error| Fault::of(&error))?;
+    fill_reports(book, &sent, &reports).map_err(|error| Fault::of(&error))
+}
+
+fn empty<'a>(hand: &Hand<'a>, database: Option<Timestamp>) -> Book<'a> {
+    Book {
         now: hand.now.or(database).unwrap_or(Timestamp::UNIX_EPOCH),
         owner: hand.owner,
         abandoned: hand.abandoned,
@@ -102,11 +112,10 @@ pub(super) async fn load<'a>(
         sessions: BTreeMap::new(),
         sent: BTreeMap::new(),
         reports: BTreeMap::new(),
+        marks: BTreeMap::new(),
         lines: Vec::new(),
         opened: Vec::new(),
-    };
-    let book = fill(book, [&effects, &receipts, &arrived, &twins, &sessions]).map_err(|error| Fault::of(&error))?;
-    fill_reports(book, &sent, &reports).map_err(|error| Fault::of(&error))
+    }
 }
 
 async fn ask(
@@ -143,8 +152,8 @@ fn buckets(wants: &Wants) -> Vec<i32> {
     wants.twins.keys().map(bucket).chain(called).collect::<BTreeSet<_>>().into_iter().collect()
 }
 
-fn fill<'a>(mut book: Book<'a>, rows: [&[Row]; 5]) -> Result<Book<'a>, Error> {
-    let [effects, receipts, arrived, twins, sessions] = rows;
+fn fill<'a>(mut book: Book<'a>, rows: [&[Row]; 6]) -> Result<Book<'a>, Error> {
+    let [effects, receipts, arrived, twins, sessions, marks] = rows;
     for row in effects {
         let family: &str = row.try_get(0)?;
         let Some(family) = Family::ALL.into_iter().find(|one| one.word() == family) else { continue };
@@ -187,6 +196,15 @@ fn fill<'a>(mut book: Book<'a>, rows: [&[Row]; 5]) -> Result<Book<'a>, Error> {
     for row in sessions {
         let known = SessionRow { session: row.try_get(1)?, used_at: row.try_get(2)?, about: None };
         book.sessions.insert(row.try_get(0)?, Kept::read(known));
+    }
+    for row in marks {
+        let known = MarkRow {
+            value: row.try_get(1)?,
+            version: row.try_get(2)?,
+            owner: row.try_get(3)?,
+            until: row.try_get(4)?,
+        };
+        book.marks.insert(row.try_get(0)?, Kept::read(known));
     }
     Ok(book)
 }

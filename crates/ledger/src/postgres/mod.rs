@@ -13,6 +13,7 @@ pub(crate) mod incoming;
 mod link;
 mod load;
 pub(crate) mod looks;
+pub(crate) mod marks;
 pub(crate) mod person;
 pub(crate) mod receipts;
 pub(crate) mod reports;

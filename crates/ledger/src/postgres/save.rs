@@ -1,4 +1,4 @@
-use futures_util::future::{join3, join4, join5};
+use futures_util::future::{join, join3, join5};
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Error, Statement};
 
@@ -30,16 +30,20 @@ pub(super) async fn save(link: &Link, book: &Book<'_>) -> Result<(), Fault> {
             &[&again.keys, &again.states, &again.emitted, &again.begun, &again.owners, &at],
             again.keys.len(),
         ),
-        join4(
+        join5(
             make_arrivals(link, &arrivals, at),
             keep_sessions(link, &written, &sessions, at),
+            join(
+                write_marks(link, &statements.make_marks, book, Origin::Made),
+                write_marks(link, &statements.change_marks, book, Origin::Changed),
+            ),
             make_lines(link, &book.lines),
             join3(make_sent(link, book), make_reports(link, book), link.client.batch_execute("COMMIT")),
         ),
     )
     .await;
-    let (five, six, seven, (eight, nine, committed)) = rest;
-    all(committed, [one, two, three, four, five, six, seven, eight, nine]).map(|_done| ())
+    let (five, six, (seven, eight), nine, (ten, eleven, committed)) = rest;
+    all(committed, [one, two, three, four, five, six, seven, eight, nine, ten, eleven]).map(|_done| ())
 }
 
 fn is_made<T>(kept: &&Kept<T>) -> bool {
@@ -210,6 +214,21 @@ async fn keep_sessions(link: &Link, keys: &[&[u8]], rows: &[&SessionRow], at: i6
     let sessions: Vec<_> = rows.iter().map(|row| row.session.as_str()).collect();
     let parameters: [&(dyn ToSql + Sync); 5] = [&keys, &channels, &consumers, &sessions, &at];
     put(link, &link.statements.keep_sessions, &parameters, keys.len()).await
+}
+
+async fn write_marks(link: &Link, statement: &Statement, book: &Book<'_>, origin: Origin) -> Result<u64, Error> {
+    let (names, rows): (Vec<_>, Vec<_>) = book
+        .marks
+        .iter()
+        .filter(|(_, kept)| kept.origin == origin)
+        .map(|(name, kept)| (name.as_str(), &kept.row))
+        .unzip();
+    let values: Vec<_> = rows.iter().map(|row| row.value.as_str()).collect();
+    let versions: Vec<_> = rows.iter().map(|row| row.version).collect();
+    let owners: Vec<_> = rows.iter().map(|row| row.owner.as_deref()).collect();
+    let until: Vec<_> = rows.iter().map(|row| row.until).collect();
+    let parameters: [&(dyn ToSql + Sync); 5] = [&names, &values, &versions, &owners, &until];
+    put(link, statement, &parameters, names.len()).await
 }
 
 async fn make_lines(link: &Link, lines: &[NewLine]) -> Result<u64, Error> {

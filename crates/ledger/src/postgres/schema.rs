@@ -7,7 +7,7 @@ use super::fault;
 /// A foreign id has no length that could be relied on, and a B-tree refuses what is long: such columns have hash indexes, which
 /// take anything, or a digest as their key. What is touched after it was made has no index on the time of that touch, so that
 /// the end of an effect changes its row in place and no index.
-const STEPS: [&str; 2] = [
+const STEPS: [&str; 3] = [
     r#"
 CREATE TABLE causeway.effects (
     family      TEXT COLLATE "C" NOT NULL,
@@ -100,6 +100,15 @@ CREATE TABLE causeway.reports (
     PRIMARY KEY (key, state)
 );
 CREATE INDEX reports_by_age ON causeway.reports (reported_at);
+"#,
+    r#"
+CREATE TABLE causeway.marks (
+    name        TEXT COLLATE "C" PRIMARY KEY,
+    value       TEXT COLLATE "C" NOT NULL,
+    version     BIGINT NOT NULL,
+    lease_owner TEXT COLLATE "C",
+    lease_until BIGINT
+) WITH (fillfactor = 70);
 "#,
 ];
 

@@ -19,6 +19,8 @@ const LOAD_TWINS: &str = "SELECT a.channel, a.id, a.path, a.fingerprint, a.sent_
     ON a.channel = wanted.channel AND a.fingerprint = wanted.fingerprint AND a.sent_at BETWEEN wanted.low AND wanted.high";
 const LOAD_SESSIONS: &str = "SELECT s.key, s.session, s.used_at FROM causeway.sessions AS s
     JOIN unnest($1::bytea[]) AS wanted (key) ON s.key = wanted.key";
+const LOAD_MARKS: &str = "SELECT m.name, m.value, m.version, m.lease_owner, m.lease_until FROM causeway.marks AS m
+    JOIN unnest($1::text[]) AS wanted (name) ON m.name = wanted.name ORDER BY m.name FOR NO KEY UPDATE OF m";
 const MAKE_EFFECTS: &str = "INSERT INTO causeway.effects (family, id, channel, target, consumer, foreign_id, trace, received_at,
         attempt, owner, began_at, deadline, begun, outcome, told, parties, made_at, touched_at)
     SELECT *, $17::int8, $17::int8 FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[],
@@ -42,6 +44,12 @@ const MAKE_ARRIVALS: &str =
 const KEEP_SESSIONS: &str = "INSERT INTO causeway.sessions (key, channel, consumer, session, used_at)
     SELECT *, $5::int8 FROM unnest($1::bytea[], $2::text[], $3::text[], $4::text[])
     ON CONFLICT (key) DO UPDATE SET session = excluded.session, used_at = excluded.used_at";
+const MAKE_MARKS: &str = "INSERT INTO causeway.marks (name, value, version, lease_owner, lease_until)
+    SELECT * FROM unnest($1::text[], $2::text[], $3::int8[], $4::text[], $5::int8[])";
+const CHANGE_MARKS: &str = "UPDATE causeway.marks AS m SET value = n.value, version = n.version,
+        lease_owner = n.lease_owner, lease_until = n.lease_until
+    FROM unnest($1::text[], $2::text[], $3::int8[], $4::text[], $5::int8[])
+        AS n (name, value, version, lease_owner, lease_until) WHERE m.name = n.name";
 const MAKE_LINES: &str = "INSERT INTO causeway.timeline (at, id, family, channel, foreign_id, trace, what, detail)
     SELECT * FROM unnest($1::int8[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[])";
 const LOAD_SENT: &str =
@@ -82,12 +90,15 @@ pub(super) struct Statements {
     pub(super) load_arrived: Statement,
     pub(super) load_twins: Statement,
     pub(super) load_sessions: Statement,
+    pub(super) load_marks: Statement,
     pub(super) make_effects: Statement,
     pub(super) change_effects: Statement,
     pub(super) make_receipts: Statement,
     pub(super) change_receipts: Statement,
     pub(super) make_arrivals: Statement,
     pub(super) keep_sessions: Statement,
+    pub(super) make_marks: Statement,
+    pub(super) change_marks: Statement,
     pub(super) make_lines: Statement,
     pub(super) timeline: Statement,
     pub(super) recent: Statement,
@@ -110,12 +121,15 @@ impl Statements {
             LOAD_ARRIVED,
             LOAD_TWINS,
             LOAD_SESSIONS,
+            LOAD_MARKS,
             MAKE_EFFECTS,
             CHANGE_EFFECTS,
             MAKE_RECEIPTS,
             CHANGE_RECEIPTS,
             MAKE_ARRIVALS,
             KEEP_SESSIONS,
+            MAKE_MARKS,
+            CHANGE_MARKS,
             MAKE_LINES,
             TIMELINE,
             RECENT,
@@ -137,12 +151,15 @@ impl Statements {
             load_arrived: next(),
             load_twins: next(),
             load_sessions: next(),
+            load_marks: next(),
             make_effects: next(),
             change_effects: next(),
             make_receipts: next(),
             change_receipts: next(),
             make_arrivals: next(),
             keep_sessions: next(),
+            make_marks: next(),
+            change_marks: next(),
             make_lines: next(),
             timeline: next(),
             recent: next(),

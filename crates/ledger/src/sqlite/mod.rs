@@ -4,6 +4,7 @@ pub(crate) mod arrivals;
 pub(crate) mod effects;
 mod file;
 pub(crate) mod incoming;
+pub(crate) mod marks;
 pub(crate) mod person;
 mod reader;
 pub(crate) mod receipts;

