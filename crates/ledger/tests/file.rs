@@ -109,7 +109,7 @@ async fn a_migration_ends_with_the_schema_of_this_build() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("ledger.db");
     for _ in 0..2 {
-        assert_eq!(Ledger::migrate(common::config(&path, false), Clock::system()).await.unwrap(), 2);
+        assert_eq!(Ledger::migrate(common::config(&path, false), Clock::system()).await.unwrap(), 3);
     }
     open(&path, false).await.begin(effect("1"), CALL).await.unwrap();
 }

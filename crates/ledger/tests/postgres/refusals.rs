@@ -55,7 +55,7 @@ async fn one_migrates_and_the_others_wait() {
     }
     assert!(opening.try_join_next().is_none(), "they wait");
     client.execute("SELECT pg_advisory_unlock($1)", &[&lock]).await.unwrap();
-    assert!(opening.join_all().await.into_iter().all(|schema| schema.unwrap() == 2));
+    assert!(opening.join_all().await.into_iter().all(|schema| schema.unwrap() == 3));
     // What is up to date needs no lock.
     client.execute("SELECT pg_advisory_lock($1)", &[&lock]).await.unwrap();
     open(&url).await.begin(effect("1"), CALL).await.unwrap();
