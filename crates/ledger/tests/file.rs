@@ -97,11 +97,11 @@ async fn a_file_that_is_no_ledger_and_one_from_the_future_are_refused() {
     let path = folder.path().join("future.db");
     open(&path, false).await.close().await;
     let raw = Connection::open(&path).unwrap();
-    raw.pragma_update(None, "user_version", 3).unwrap();
-    open(&path, false).await.close().await;
     raw.pragma_update(None, "user_version", 4).unwrap();
+    open(&path, false).await.close().await;
+    raw.pragma_update(None, "user_version", 5).unwrap();
     let error = refused(&path).await;
-    assert!(error.contains("has schema 4"), "{error}");
+    assert!(error.contains("has schema 5"), "{error}");
 }
 
 #[tokio::test]

@@ -25,12 +25,12 @@ async fn refused(config: Config) -> String {
 async fn a_schema_from_the_future_is_refused_and_the_next_one_is_not() {
     let url = shared_postgres();
     open(&url).await.close().await;
-    postgres_sql(&url, "UPDATE causeway.schema_version SET version = 3");
+    postgres_sql(&url, "UPDATE causeway.schema_version SET version = 4");
     assert_eq!(Ledger::migrate(config(&url), Clock::system()).await.unwrap(), 3);
     open(&url).await.begin(effect("1"), CALL).await.unwrap();
-    postgres_sql(&url, "UPDATE causeway.schema_version SET version = 4");
+    postgres_sql(&url, "UPDATE causeway.schema_version SET version = 5");
     let error = refused(config(&url)).await;
-    assert!(error.contains("has schema 4") && error.contains("use a newer build"), "{error}");
+    assert!(error.contains("has schema 5") && error.contains("use a newer build"), "{error}");
 }
 
 #[tokio::test]
