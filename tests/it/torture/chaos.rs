@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use rand::RngExt;
 use rand::rngs::StdRng;
+use runtime::Clock;
 use test_support::RabbitCluster;
 use tokio::task::block_in_place;
 use tokio::time::{Instant, sleep_until};
@@ -61,7 +62,7 @@ impl Chaos {
     /// One failure, and its end.
     pub(super) async fn strike(&mut self) {
         self.pause(BETWEEN).await;
-        let began = Instant::now();
+        let began = Clock::system().now();
         let name = match self.random.random_range(0..20) {
             0..=3 => self.kill_role().await,
             4 | 5 => self.stop_role().await,

@@ -5,6 +5,8 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
+use jiff::Timestamp;
+use runtime::Clock;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
@@ -28,9 +30,9 @@ struct Books {
 /// One direction.
 #[derive(Default)]
 struct Side {
-    accepted: BTreeMap<(String, u32), Instant>,
+    accepted: BTreeMap<(String, u32), Timestamp>,
     /// What reached each consumer, or the agent from each, in order.
-    arrived: BTreeMap<String, Vec<(u32, Instant)>>,
+    arrived: BTreeMap<String, Vec<(u32, Timestamp)>>,
     seen: u64,
 }
 
@@ -47,12 +49,12 @@ impl Reckoning {
     }
 
     pub(super) fn text_accepted(&self, consumer: &str, number: u32) {
-        self.books().texts.accepted.insert((consumer.to_owned(), number), Instant::now());
+        self.books().texts.accepted.insert((consumer.to_owned(), number), Clock::system().now());
     }
 
     pub(super) fn reply_accepted(&self, consumer: &str, number: u32, id: String) {
         let mut books = self.books();
-        books.replies.accepted.insert((consumer.to_owned(), number), Instant::now());
+        books.replies.accepted.insert((consumer.to_owned(), number), Clock::system().now());
         books.ids.push(id);
     }
 
@@ -68,10 +70,10 @@ impl Reckoning {
             }
             // The count first: what came between the two is taken the next time.
             let total = town.genesys.message_count();
-            let texts = town.genesys.messages().into_iter().map(|message| (message.from, message.text));
+            let texts = town.genesys.messages().into_iter().map(|message| (message.from, message.text, message.at));
             self.books().texts.take(total, texts.collect());
             let total = town.netsapiens.sent_count();
-            let replies = town.netsapiens.sent().into_iter().map(|sms| (sms.to, sms.text));
+            let replies = town.netsapiens.sent().into_iter().map(|sms| (sms.to, sms.text, sms.at));
             self.books().replies.take(total, replies.collect());
             let total = town.genesys.receipt_count();
             for receipt in newest(town.genesys.receipts(), &mut receipts, total) {
@@ -116,11 +118,11 @@ fn newest<T>(kept: Vec<T>, seen: &mut u64, total: u64) -> impl Iterator<Item = T
 }
 
 impl Side {
-    fn take(&mut self, total: u64, kept: Vec<(String, String)>) {
-        let (mut seen, now) = (self.seen, Instant::now());
-        for (consumer, text) in newest(kept, &mut seen, total) {
+    fn take(&mut self, total: u64, kept: Vec<(String, String, Timestamp)>) {
+        let mut seen = self.seen;
+        for (consumer, text, at) in newest(kept, &mut seen, total) {
             let number = text.parse().expect("texts are numbers");
-            self.arrived.entry(consumer).or_default().push((number, now));
+            self.arrived.entry(consumer).or_default().push((number, at));
         }
         self.seen = seen;
     }
@@ -147,7 +149,9 @@ impl Side {
                 verdict.disordered += usize::from(*number < highest);
                 highest = highest.max(*number);
                 if let Some(accepted) = self.accepted.get(&(consumer.clone(), *number)) {
-                    verdict.stall = verdict.stall.max(at.saturating_duration_since(*accepted));
+                    // It may arrive before its sender has heard that it was accepted.
+                    let stall = Duration::try_from(at.duration_since(*accepted)).unwrap_or_default();
+                    verdict.stall = verdict.stall.max(stall);
                 }
             }
             verdict.arrived += seen.len();

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
-use std::time::Duration;
 
-use tokio::time::Instant;
+use jiff::{SignedDuration, Timestamp};
+use runtime::Clock;
 
 /// What can make Genesys take a message whose acceptance the bridge never learns of; it is then sent again (design 4).
 const LOSE_ANSWERS: [&str; 4] = [
@@ -13,24 +13,24 @@ const LOSE_ANSWERS: [&str; 4] = [
     "Genesys closes in the middle of an answer",
     "Genesys down",
 ];
-/// The far sides are looked at every quarter of a second, and a fault for the next calls strikes when they come.
-const BEFORE: Duration = Duration::from_secs(5);
+/// A fault for the next so many calls strikes when they come, which may be after it was switched on.
+const AFTER: SignedDuration = SignedDuration::from_secs(5);
 
 #[derive(Default)]
 pub(super) struct Troubles {
-    noted: Mutex<Vec<(&'static str, Instant, Instant)>>,
+    noted: Mutex<Vec<(&'static str, Timestamp, Timestamp)>>,
 }
 
 impl Troubles {
-    pub(super) fn note(&self, name: &'static str, began: Instant) {
-        self.noted.lock().expect("nobody panics over the list").push((name, began, Instant::now()));
+    pub(super) fn note(&self, name: &'static str, began: Timestamp) {
+        self.noted.lock().expect("nobody panics over the list").push((name, began, Clock::system().now()));
     }
 
     /// Why a message was given to an agent at both of these times.
-    pub(super) fn reason(&self, first: Instant, second: Instant) -> Option<&'static str> {
+    pub(super) fn reason(&self, first: Timestamp, second: Timestamp) -> Option<&'static str> {
         let noted = self.noted.lock().expect("nobody panics over the list");
-        let fits = |(name, began, ended): &&(&'static str, Instant, Instant)| {
-            LOSE_ANSWERS.contains(name) && *began <= second && *ended + BEFORE >= first
+        let fits = |(name, began, ended): &&(&'static str, Timestamp, Timestamp)| {
+            LOSE_ANSWERS.contains(name) && *began <= second && ended.saturating_add(AFTER).is_ok_and(|end| end >= first)
         };
         noted.iter().rev().find(fits).map(|(name, ..)| *name)
     }
