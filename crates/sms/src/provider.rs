@@ -1,3 +1,4 @@
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -132,8 +133,20 @@ pub struct Unreadable {
 
 impl Provider {
     /// A NetSapiens account.
-    pub fn netsapiens(config: netsapiens::Config, http: HttpClient, clock: Clock) -> Self {
-        Self { inner: Inner::NetSapiens(netsapiens::Account::new(config, http, clock)) }
+    pub fn netsapiens(
+        config: netsapiens::Config,
+        http: HttpClient,
+        clock: Clock,
+        store: Option<Arc<dyn netsapiens::TokenStore>>,
+    ) -> Self {
+        Self { inner: Inner::NetSapiens(netsapiens::Account::new(config, http, clock, store)) }
+    }
+
+    /// The account itself, for what only this kind of provider has.
+    pub fn as_netsapiens(&self) -> Option<&netsapiens::Account> {
+        match &self.inner {
+            Inner::NetSapiens(account) => Some(account),
+        }
     }
 
     /// Its configured name.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use broker::{Broker, QueueReport, State};
 use clap::Args;
 use http::Method;
+use ledger::Ledger;
 use runtime::{Clock, HttpClient};
 
 use super::control::ask;
@@ -13,6 +14,7 @@ use super::load::load_file;
 use super::topology::management;
 use super::{ConfigFile, output};
 use crate::config::Config;
+use crate::house::accounts::{Finding, look};
 use crate::house::{CLOCKS_DIFFER, genesys_doors, open_broker, open_ledger_beside, provider_doors, topology};
 
 /// `causeway doctor`
@@ -42,6 +44,10 @@ impl Report {
         output::line(&format!("FINDING  {what}"));
     }
 
+    fn note(&self, what: &str) {
+        output::line(&format!("note     {what}"));
+    }
+
     fn unseen(&mut self, what: &str) {
         self.unseen += 1;
         output::line(&format!("unseen   {what}"));
@@ -57,7 +63,7 @@ impl Doctor {
             report.finding(warning);
         }
         queues(&config, &clock, &mut report).await;
-        ledger(&config, &clock, &mut report).await;
+        let ledger = ledger(&config, &clock, &mut report).await;
         let http = HttpClient::new(&config.net)?;
         for (access, client) in genesys_doors(&config, &http, &clock) {
             match client.probe(&access).await {
@@ -68,15 +74,9 @@ impl Doctor {
                 Err(refusal) => report.unseen(&format!("channel {} at Genesys: {refusal}", access.name)),
             }
         }
-        for provider in provider_doors(&config, &http, &clock) {
-            match provider.check().await {
-                Ok(warnings) if warnings.is_empty() => {
-                    report.well(&format!("provider {} takes the key", provider.name()))
-                }
-                Ok(warnings) => warnings.iter().for_each(|warning| report.finding(warning)),
-                Err(error @ sms::SendError::AccountFault { .. }) => report.finding(&error.to_string()),
-                Err(error) => report.unseen(&error.to_string()),
-            }
+        accounts(&config, &http, &clock, ledger.as_ref(), &mut report).await;
+        if let Some(ledger) = ledger {
+            ledger.close().await;
         }
         output::line(&format!("{} findings, {} not seen", report.findings, report.unseen));
         match (report.findings, report.unseen) {
@@ -167,10 +167,27 @@ fn look_at_queues(found: &[QueueReport], report: &mut Report) {
     }
 }
 
-async fn ledger(config: &Config, clock: &Clock, report: &mut Report) {
+async fn accounts(config: &Config, http: &HttpClient, clock: &Clock, ledger: Option<&Ledger>, report: &mut Report) {
+    for provider in provider_doors(config, http, clock, ledger) {
+        match look(config, &provider).await {
+            Ok(findings) => findings.iter().for_each(|finding| match finding {
+                Finding::Well(told) => report.well(told),
+                Finding::Note(told) => report.note(told),
+                Finding::Wrong(told) => report.finding(told),
+            }),
+            Err(error @ sms::SendError::AccountFault { .. }) => report.finding(&error.to_string()),
+            Err(error) => report.unseen(&error.to_string()),
+        }
+    }
+}
+
+async fn ledger(config: &Config, clock: &Clock, report: &mut Report) -> Option<Ledger> {
     let ledger = match open_ledger_beside(config, clock).await {
         Ok(ledger) => ledger,
-        Err(error) => return report.finding(&format!("{error:#}")),
+        Err(error) => {
+            report.finding(&format!("{error:#}"));
+            return None;
+        }
     };
     match ledger.check().await {
         Ok(at) => {
@@ -184,5 +201,5 @@ async fn ledger(config: &Config, clock: &Clock, report: &mut Report) {
         }
         Err(error) => report.unseen(&format!("the ledger: {error}")),
     }
-    ledger.close().await;
+    Some(ledger)
 }

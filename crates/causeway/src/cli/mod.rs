@@ -10,6 +10,7 @@ mod genesys;
 mod healthcheck;
 mod ledger;
 mod load;
+mod netsapiens;
 mod output;
 mod person;
 mod queues;
@@ -66,6 +67,8 @@ enum Command {
     /// Try a Genesys tenant, or ourselves, in a minute.
     #[command(subcommand)]
     Genesys(genesys::Genesys),
+    /// Try a NetSapiens account: its numbers, sessions, messages, subscriptions and keys.
+    Netsapiens(netsapiens::NetSapiens),
     /// What was done to the outside world.
     #[command(subcommand)]
     Ledger(ledger::Ledger),
@@ -119,6 +122,7 @@ async fn dispatch(command: Command) -> Result<(), Exit> {
         Command::Person(command) => command.run().await,
         Command::Topology(command) => command.run().await,
         Command::Genesys(command) => command.run().await,
+        Command::Netsapiens(command) => command.run().await,
         Command::Ledger(command) => command.run().await,
         Command::Healthcheck(command) => command.run().await,
     }

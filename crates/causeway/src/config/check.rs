@@ -10,8 +10,8 @@ use secrecy::SecretString;
 
 use super::section::{Section, parse_duration};
 use super::settings::{
-    Auth, Channel, ChannelKind, DeliveredWhen, EmailProvider, Genesys, NetSapiensProvider, Provider, ProviderKind,
-    ReplyPolicy, WhenUnsure,
+    Auth, Channel, ChannelKind, DeliveredWhen, EmailProvider, Genesys, Login, NetSapiensProvider, Provider,
+    ProviderKind, ReplyPolicy, WhenUnsure,
 };
 
 /// An `http(s)` URL with nothing that could send a secret elsewhere; without the slash at its end.
@@ -138,15 +138,8 @@ fn auth(section: &Section<'_>) -> Option<Auth> {
     let instead = "auth = { kind = \"api-key\", key_file = \"/run/secrets/…\" }";
     let found = match auth.required("kind", instead)?.as_str() {
         "api-key" => auth.required_secret("key").map(Auth::ApiKey),
-        kind @ ("oauth" | "jwt") => {
-            auth.warn("kind", "only \"api-key\" is served by this version: `causeway run` refuses to start with it");
-            for key in ["client_id", "username"] {
-                auth.string(key);
-            }
-            auth.secret("client_secret");
-            auth.secret("password");
-            Some(Auth::NotYet(if kind == "oauth" { "oauth" } else { "jwt" }))
-        }
+        "oauth" => login(&auth).map(Auth::OAuth),
+        "jwt" => login(&auth).map(Auth::Jwt),
         _ => {
             auth.problem("kind", "is no way to log in", "\"api-key\", \"oauth\" or \"jwt\"");
             None
@@ -154,6 +147,19 @@ fn auth(section: &Section<'_>) -> Option<Auth> {
     };
     auth.finish();
     found
+}
+
+fn login(auth: &Section<'_>) -> Option<Login> {
+    let client_id = auth.required("client_id", "the client id the platform's operator gave you");
+    let client_secret = auth.required_secret("client_secret");
+    let username = auth.required("username", "the login, such as \"1001@example.com\"");
+    let password = auth.required_secret("password");
+    Some(Login {
+        client_id: client_id?,
+        client_secret: client_secret?,
+        username: username?.into(),
+        password: password?,
+    })
 }
 
 fn reconcile(section: &Section<'_>) -> Vec<Duration> {

@@ -13,7 +13,7 @@ pub use problems::{Problem, Problems};
 pub(crate) use section::parse_duration;
 pub use settings::{
     Admin, Auth, Blobs, Channel, ChannelKind, Config, Control, DeliveredWhen, EmailProvider, Expire, Genesys, Http,
-    LedgerSettings, Log, NetSapiensProvider, Provider, ProviderKind, ReplyPolicy, Stop, Tls, WhenUnsure,
+    LedgerSettings, Log, Login, NetSapiensProvider, Provider, ProviderKind, ReplyPolicy, Stop, Tls, WhenUnsure,
 };
 pub use tree::Source;
 

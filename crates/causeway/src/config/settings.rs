@@ -225,8 +225,23 @@ pub struct EmailProvider {
 pub enum Auth {
     /// An API key.
     ApiKey(SecretString),
-    /// OAuth or JWT: read, not served yet.
-    NotYet(&'static str),
+    /// A password, for a token that is renewed.
+    OAuth(Login),
+    /// A password, for a JSON Web Token.
+    Jwt(Login),
+}
+
+/// What a login takes.
+#[derive(Debug, Clone)]
+pub struct Login {
+    /// Issued by whoever runs the platform.
+    pub client_id: String,
+    /// Issued by whoever runs the platform.
+    pub client_secret: SecretString,
+    /// `1001@example.com`
+    pub username: SecretString,
+    /// Its password.
+    pub password: SecretString,
 }
 
 /// What evidence makes a reply `Delivered`.

@@ -2,12 +2,16 @@
 
 use std::sync::Arc;
 
+use ledger::Ledger;
 use model::NeighbourName;
 use runtime::{AlarmKind, Clock, Health, HttpClient};
+use secrecy::ExposeSecret;
 use sms::Provider;
+use sms::netsapiens::TokenStore;
 use tokio::sync::watch;
 
-use crate::config::{Auth, ChannelKind, Config, DeliveredWhen, NetSapiensProvider, ProviderKind, WhenUnsure};
+use super::accounts::Tokens;
+use crate::config::{Auth, ChannelKind, Config, DeliveredWhen, Login, NetSapiensProvider, ProviderKind, WhenUnsure};
 
 /// The directories of all rooms.
 pub(crate) struct Directories {
@@ -24,11 +28,13 @@ pub(crate) struct Doors {
     pub(crate) http: HttpClient,
     pub(crate) clock: Clock,
     pub(crate) health: Health,
+    /// Where tokens are shared; a process that only takes in needs none.
+    pub(crate) ledger: Option<Ledger>,
 }
 
 impl Directories {
     pub(crate) fn new(config: &Config, doors: Doors) -> Self {
-        let providers = providers(config, &doors.http, &doors.clock);
+        let providers = providers(config, &doors.http, &doors.clock, doors.ledger.as_ref());
         Self {
             webhook: watch::Sender::new(Arc::new(webhook(config))),
             ingress: watch::Sender::new(Arc::new(ingress(config, &providers))),
@@ -40,7 +46,7 @@ impl Directories {
 
     /// Gives every room what a changed configuration says.
     pub(crate) fn replace(&self, config: &Config) {
-        let providers = providers(config, &self.doors.http, &self.doors.clock);
+        let providers = providers(config, &self.doors.http, &self.doors.clock, self.doors.ledger.as_ref());
         self.webhook.send_replace(Arc::new(webhook(config)));
         self.ingress.send_replace(Arc::new(ingress(config, &providers)));
         self.genesys.send_replace(Arc::new(genesys_directory(config, &self.doors)));
@@ -69,9 +75,18 @@ fn netsapiens(config: &Config) -> impl Iterator<Item = (&NeighbourName, &NetSapi
     })
 }
 
-fn providers(config: &Config, http: &HttpClient, clock: &Clock) -> Vec<Provider> {
+fn login(login: &Login) -> sms::netsapiens::Login {
+    sms::netsapiens::Login {
+        client_id: login.client_id.clone(),
+        client_secret: login.client_secret.clone(),
+        username: login.username.expose_secret().to_owned(),
+        password: login.password.clone(),
+    }
+}
+
+fn providers(config: &Config, http: &HttpClient, clock: &Clock, ledger: Option<&Ledger>) -> Vec<Provider> {
+    let store = ledger.map(|ledger| Arc::new(Tokens(ledger.clone())) as Arc<dyn TokenStore>);
     let one = |(name, settings): (&NeighbourName, &NetSapiensProvider)| {
-        let Auth::ApiKey(api_key) = &settings.auth else { return None };
         let own_numbers = config.channels.iter().filter(|channel| channel.provider == *name);
         let own_numbers = own_numbers.filter_map(|channel| match &channel.kind {
             ChannelKind::Sms { number, .. } => Some(number.chars().filter(char::is_ascii_digit).collect()),
@@ -81,14 +96,18 @@ fn providers(config: &Config, http: &HttpClient, clock: &Clock) -> Vec<Provider>
             name: name.clone(),
             base_url: settings.base_url.clone(),
             domain: settings.domain.clone(),
-            api_key: api_key.clone(),
+            auth: match &settings.auth {
+                Auth::ApiKey(key) => sms::netsapiens::Auth::ApiKey(key.clone()),
+                Auth::OAuth(given) => sms::netsapiens::Auth::OAuth(login(given)),
+                Auth::Jwt(given) => sms::netsapiens::Auth::Jwt(login(given)),
+            },
             webhook_secrets: settings.webhook_secrets.clone(),
             time_zone: settings.time_zone.clone(),
             own_numbers: own_numbers.collect(),
         };
-        Some(Provider::netsapiens(account, http.clone(), clock.clone()))
+        Provider::netsapiens(account, http.clone(), clock.clone(), store.clone())
     };
-    netsapiens(config).filter_map(one).collect()
+    netsapiens(config).map(one).collect()
 }
 
 fn ingress(config: &Config, providers: &[Provider]) -> ingress::Directory {
@@ -140,9 +159,14 @@ pub(crate) fn genesys_doors(
     config.channels.iter().filter_map(door).collect()
 }
 
-/// Every provider account, for commands.
-pub(crate) fn provider_doors(config: &Config, http: &HttpClient, clock: &Clock) -> Vec<Provider> {
-    providers(config, http, clock)
+/// Every provider account, for commands; with a ledger, they log in as the running processes do.
+pub(crate) fn provider_doors(
+    config: &Config,
+    http: &HttpClient,
+    clock: &Clock,
+    ledger: Option<&Ledger>,
+) -> Vec<Provider> {
+    providers(config, http, clock, ledger)
 }
 
 fn genesys_directory(config: &Config, doors: &Doors) -> genesys::Directory {

@@ -1,5 +1,6 @@
 //! The house: opens what the roles need, starts them, and stops them in order.
 
+pub(crate) mod accounts;
 mod control;
 pub(crate) mod dead_letters;
 mod directories;

@@ -9,10 +9,10 @@ use runtime::admin::{OwnThread, serve_on_own_thread};
 use runtime::{Backoff, Clock, Health, HttpClient, Metrics, Shutdown, Tasks, run_upkeep};
 use tokio::net::TcpListener;
 
-use super::directories::{Directories, Doors};
+use super::directories::{Directories, Doors, provider_doors};
 use super::reload::Reload;
-use super::{Role, control, front, monitor};
-use crate::config::{Auth, Config, LedgerSettings, Loaded, ProviderKind};
+use super::{Role, accounts, control, front, monitor};
+use crate::config::{Config, LedgerSettings, Loaded};
 
 /// What a house is opened with.
 pub struct Opening {
@@ -78,7 +78,10 @@ impl House {
         let broker = open_broker(&config, &clock).await?;
         let ledger =
             if roles.iter().all(|role| role.answers_http()) { None } else { Some(open_ledger(&config, &clock).await?) };
-        let directories = Directories::new(&config, Doors { http, clock: clock.clone(), health: health.clone() });
+        let directories = Directories::new(
+            &config,
+            Doors { http: http.clone(), clock: clock.clone(), health: health.clone(), ledger: ledger.clone() },
+        );
 
         let public = match roles.iter().any(|role| role.answers_http()) {
             true => Some(bind(config.http.listen, "http.listen").await?),
@@ -99,6 +102,11 @@ impl House {
         }
         if let Some(ledger) = &ledger {
             spawn_consumers(&mut tasks, &roles, ledger, &parts);
+        }
+        if roles.contains(&Role::ConsumerOutbound) {
+            let providers = provider_doors(&config, &http, &clock, ledger.as_ref());
+            let look = accounts::look_at_start(config.clone(), providers, health.clone(), shutdown.clone());
+            tasks.spawn_finite("accounts at start", look);
         }
         if let Some(reload) = reload {
             tasks.spawn("secret files", reload.run(directories, shutdown.clone()));
@@ -149,17 +157,6 @@ fn check(config: &Config, roles: &BTreeSet<Role>) -> Result<(), Refused> {
         let told = "broker.kind: the embedded broker lives in one process, and --role asks for some of the roles; run all roles \
                     in this process (leave --role out), or write broker.kind = \"rabbitmq\"";
         return Err(Refused(told.to_owned()));
-    }
-    for provider in &config.providers {
-        if let ProviderKind::NetSapiens(settings) = &provider.kind
-            && let Auth::NotYet(kind) = settings.auth
-        {
-            let told = format!(
-                "provider \"{}\".auth.kind: {kind} is not served by this version; write \"api-key\"",
-                provider.name
-            );
-            return Err(Refused(told));
-        }
     }
     Ok(())
 }

@@ -6,11 +6,13 @@ use std::sync::Arc;
 use axum::extract::{Path, Query, Request, State as Shared};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post, put};
 use axum::{Json, Router};
 use http::{Method, StatusCode, header};
 use serde_json::{Value, json};
 
+use super::login::{self, Bearer};
+use super::manage;
 use super::rows;
 use super::send;
 use super::state::State;
@@ -19,23 +21,28 @@ use super::state::State;
 const LIMIT: usize = 100;
 const LARGEST: usize = 1_000;
 
-type Words = HashMap<String, String>;
+pub(super) type Words = HashMap<String, String>;
 
 pub(super) fn routes(state: Arc<State>) -> Router {
     let user = "/domains/{domain}/users/{user}";
     let api = Router::new()
         .route("/version", get(version))
         .route("/apikeys/~", get(api_key))
+        .route("/apikeys", get(manage::keys).post(manage::create_key))
+        .route("/apikeys/{key}", delete(manage::delete_key))
         .route("/smsnumbers", get(numbers))
+        .route(&format!("{user}/smsnumbers/count"), get(manage::count))
+        .route(&format!("{user}/messagesessions/{{session}}/leave"), put(manage::leave))
         .route("/domains/{domain}/smsnumbers", get(numbers))
         .route(&format!("{user}/smsnumbers"), get(numbers))
         .route("/domains/{domain}/messagesessions", get(sessions))
         .route(&format!("{user}/messages"), post(send::start))
         .route(&format!("{user}/messagesessions"), get(sessions))
-        .route(&format!("{user}/messagesessions/{{session}}"), get(session))
+        .route(&format!("{user}/messagesessions/{{session}}"), get(session).put(manage::change).delete(manage::delete))
         .route(&format!("{user}/messagesessions/{{session}}/messages"), get(messages).post(send::in_session))
         .fallback(async || error(StatusCode::NOT_FOUND, "Resource not found"))
         .layer(from_fn_with_state(Arc::clone(&state), authorise))
+        .route("/tokens", post(login::tokens))
         .with_state(state);
     Router::new().nest("/ns-api/v2", api).fallback(async || error(StatusCode::NOT_FOUND, "Resource not found"))
 }
@@ -43,7 +50,18 @@ pub(super) fn routes(state: Arc<State>) -> Router {
 async fn authorise(Shared(state): Shared<Arc<State>>, request: Request, next: Next) -> Response {
     let given = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let given = given.and_then(|value| value.strip_prefix("Bearer "));
-    if given != Some(&state.api_key) || state.faults.refuse_401.strikes() {
+    let bearer = match given {
+        Some(key) if key == state.api_key => Bearer::Good,
+        Some(token) => {
+            let room = state.room();
+            room.tokens.worth(token, room.clock.now())
+        }
+        None => Bearer::Unknown,
+    };
+    if bearer == Bearer::Expired {
+        return error(StatusCode::UNAUTHORIZED, "The access token provided has expired.");
+    }
+    if bearer == Bearer::Unknown || state.faults.refuse_401.strikes() {
         return error(StatusCode::UNAUTHORIZED, "Authentication Required");
     }
     if request.method() == Method::GET && state.faults.reads_answer_500.strikes() {
@@ -58,11 +76,12 @@ async fn version(Shared(state): Shared<Arc<State>>) -> Json<Value> {
 }
 
 async fn api_key(Shared(state): Shared<Arc<State>>) -> Json<Value> {
-    Json(json!({
+    let key = json!({
         "description": "sandbox", "key-id": "nsd_sandbox", "reseller": "sandbox", "domain": state.domain,
         "user-scope": "Office Manager", "ip-address": "", "readonly": "no",
         "allowed-models": ["message", "messagesession", "smsnumber", "event"],
-    }))
+    });
+    Json(state.room().managed.shown("~", key))
 }
 
 /// A user's list of exactly one is a bare object, as some servers have it.
@@ -73,10 +92,11 @@ async fn numbers(Shared(state): Shared<Arc<State>>, Path(path): Path<Words>, Que
     let room = state.room();
     let owned = room.numbers.iter().filter(|(_, user)| path.get("user").is_none_or(|wanted| wanted == *user));
     let row = |(number, user): (&String, &String)| {
-        json!({
+        let row = json!({
             "number": number, "application": "user", "domain": state.domain, "dest": rows::coerced(user),
             "carrier": "sandbox", "mms-capable": false, "group-mms-capable": false,
-        })
+        });
+        room.managed.shown(number, row)
     };
     let mut list = page(owned.map(row), &query);
     match list.pop() {
@@ -91,7 +111,8 @@ async fn sessions(Shared(state): Shared<Arc<State>>, Path(path): Path<Words>, Qu
     }
     let room = state.room();
     let list = room.sessions.list(path.get("user").map(String::as_str));
-    Json(page(list.into_iter().map(|session| rows::session(session, &state.domain)), &query)).into_response()
+    let row = |session| room.managed.session(session, rows::session(session, &state.domain));
+    Json(page(list.into_iter().map(row), &query)).into_response()
 }
 
 /// One session, documented as an array.
@@ -102,7 +123,9 @@ async fn session(Shared(state): Shared<Arc<State>>, Path(path): Path<Words>) -> 
     };
     let room = state.room();
     match path.get("session").and_then(|id| room.sessions.get(&user, id)) {
-        Some(session) => Json(json!([rows::session(session, &state.domain)])).into_response(),
+        Some(session) => {
+            Json(json!([room.managed.session(session, rows::session(session, &state.domain))])).into_response()
+        }
         None => error(StatusCode::NOT_FOUND, "Record not found"),
     }
 }
@@ -123,7 +146,7 @@ async fn messages(Shared(state): Shared<Arc<State>>, Path(path): Path<Words>, Qu
     }
 }
 
-fn page(rows: impl Iterator<Item = Value>, query: &Words) -> Vec<Value> {
+pub(super) fn page(rows: impl Iterator<Item = Value>, query: &Words) -> Vec<Value> {
     let number = |key: &str| query.get(key).and_then(|value| value.parse::<usize>().ok());
     rows.skip(number("start").unwrap_or(0)).take(number("limit").unwrap_or(LIMIT).clamp(1, LARGEST)).collect()
 }

@@ -21,6 +21,10 @@ pub(super) struct Faults {
     pub(super) hang_after_accept: Switch,
     pub(super) reads_answer_500: Switch,
     pub(super) lose_events: Switch,
+    pub(super) login_500: Switch,
+    pub(super) login_403_html: Switch,
+    pub(super) login_without_token: Switch,
+    pub(super) login_wants_mfa: Switch,
     pub(super) slow_millis: AtomicU64,
 }
 
@@ -101,6 +105,26 @@ impl NetSapiensFaults<'_> {
         self.set(&self.0.state.faults.lose_events, times);
     }
 
+    /// Logins are answered 500.
+    pub fn login_500(&self, times: impl Into<Times>) {
+        self.set(&self.0.state.faults.login_500, times);
+    }
+
+    /// Logins are answered 403 with a page of HTML, as a firewall in front does.
+    pub fn login_403_html(&self, times: impl Into<Times>) {
+        self.set(&self.0.state.faults.login_403_html, times);
+    }
+
+    /// Logins are answered 200 without a token.
+    pub fn login_without_token(&self, times: impl Into<Times>) {
+        self.set(&self.0.state.faults.login_without_token, times);
+    }
+
+    /// Logins are answered with the wish for a second factor.
+    pub fn login_wants_mfa(&self, times: impl Into<Times>) {
+        self.set(&self.0.state.faults.login_wants_mfa, times);
+    }
+
     /// Every send waits this long before anything is done; zero to switch it off.
     pub fn slow(&self, by: Duration) {
         self.0.state.faults.slow_millis.store(u64::try_from(by.as_millis()).unwrap_or(u64::MAX), Ordering::SeqCst);
@@ -134,6 +158,10 @@ impl NetSapiensFaults<'_> {
             &faults.hang_after_accept,
             &faults.reads_answer_500,
             &faults.lose_events,
+            &faults.login_500,
+            &faults.login_403_html,
+            &faults.login_without_token,
+            &faults.login_wants_mfa,
         ];
         for switch in switches {
             switch.set(false);

@@ -3,6 +3,8 @@
 mod api;
 mod events;
 mod faults;
+mod login;
+mod manage;
 mod rows;
 mod send;
 mod session;
@@ -12,7 +14,7 @@ mod types;
 
 pub use faults::NetSapiensFaults;
 pub use sim::NetSapiensSim;
-pub use types::{ConsumerSms, EventOptions, NetSapiensSimConfig, SendAnswer, SentSms, SimNumber};
+pub use types::{ConsumerSms, EventOptions, NetSapiensSimConfig, SendAnswer, SentSms, SimLogin, SimNumber};
 
 #[cfg(test)]
 mod tests;

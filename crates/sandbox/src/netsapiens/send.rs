@@ -13,6 +13,7 @@ use runtime::http_server::read_body;
 use serde_json::{Value, json};
 
 use super::api::{error, place};
+use super::manage;
 use super::rows;
 use super::session::{Between, random_id};
 use super::state::State;
@@ -61,6 +62,9 @@ async fn send(
         Ok(user) => user,
         Err(refused) => return refused.into_response(),
     };
+    if let Some(answer) = manage::post(state, &body) {
+        return answer;
+    }
     let (number, remote, text) = match read(state, &user, &body) {
         Ok(read) => read,
         Err(why) => return error(StatusCode::BAD_REQUEST, &why),

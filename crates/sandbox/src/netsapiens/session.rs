@@ -100,6 +100,12 @@ impl Sessions {
         row
     }
 
+    /// Forgets a session; whether it was there.
+    pub(super) fn remove(&mut self, user: &str, id: &str) -> bool {
+        self.current.retain(|_, current| current != id);
+        self.by_id.remove(&(user.to_owned(), id.to_owned())).is_some()
+    }
+
     fn make_room(&mut self) {
         if self.by_id.len() < SESSIONS {
             return;

@@ -2,12 +2,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use runtime::{Clock, Shutdown};
+use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use super::faults::NetSapiensFaults;
 use super::state::{State, Tools};
-use super::types::{ConsumerSms, EventOptions, NetSapiensSimConfig, SentSms};
+use super::types::{ConsumerSms, EventOptions, NetSapiensSimConfig, SentSms, SimLogin};
 use super::{api, events};
 use crate::crew::Crew;
 use crate::door::Door;
@@ -44,6 +45,33 @@ impl NetSapiensSim {
     /// Takes the time from another clock from now on.
     pub fn set_clock(&self, clock: Clock) {
         self.state.room().clock = clock;
+    }
+
+    /// Also takes tokens from now on, which are granted to this login.
+    pub fn set_login(&self, login: SimLogin) {
+        self.state.room().login = Some(login);
+    }
+
+    /// Every token is over: calls with one are answered 401 with the words of the documents.
+    pub fn expire_tokens(&self) {
+        self.state.room().tokens.expire();
+        self.state.changed();
+    }
+
+    /// Logins with the password, refreshes, and logins that were refused.
+    pub fn login_counts(&self) -> (u64, u64, u64) {
+        let room = self.state.room();
+        (room.tokens.granted, room.tokens.refreshed, room.tokens.refused)
+    }
+
+    /// Shows other values in a number's row, or in what the key says of itself (`number` is `~`).
+    pub fn set_row(&self, number: &str, fields: Value) {
+        self.state.room().managed.rows.insert(number.to_owned(), fields);
+    }
+
+    /// Messages of other types than `sms` that were posted, as they came.
+    pub fn posts(&self) -> Vec<Value> {
+        self.state.room().managed.posts.to_vec()
     }
 
     /// Posts events to `url` from now on.

@@ -8,8 +8,10 @@ use tokio::sync::{mpsc, watch};
 
 use super::events::Posting;
 use super::faults::Faults;
+use super::login::Tokens;
+use super::manage::Managed;
 use super::session::{Between, NewRow, Sessions};
-use super::types::{ConsumerSms, EventOptions, NetSapiensSimConfig, SendAnswer, SentSms, SimNumber};
+use super::types::{ConsumerSms, EventOptions, NetSapiensSimConfig, SendAnswer, SentSms, SimLogin, SimNumber};
 use crate::crew::Foreman;
 use crate::kept::Kept;
 
@@ -38,6 +40,9 @@ pub(super) struct Room {
     pub(super) sent: Kept<SentSms>,
     pub(super) received: Kept<ConsumerSms>,
     pub(super) events: Events,
+    pub(super) login: Option<SimLogin>,
+    pub(super) tokens: Tokens,
+    pub(super) managed: Managed,
 }
 
 /// What became of the events.
@@ -69,6 +74,9 @@ impl State {
             sent: Kept::default(),
             received: Kept::default(),
             events: Events::default(),
+            login: None,
+            tokens: Tokens::default(),
+            managed: Managed::default(),
         };
         let (changes, _) = watch::channel(0);
         Self {

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 /// What a simulated NetSapiens consists of.
 #[derive(Clone)]
@@ -22,6 +22,21 @@ pub struct SimNumber {
     pub user: String,
     /// Its digits.
     pub number: String,
+}
+
+/// A login of a simulated NetSapiens, beside its key.
+#[derive(Clone)]
+pub struct SimLogin {
+    /// `client_id`
+    pub client_id: String,
+    /// `client_secret`
+    pub client_secret: String,
+    /// `username`
+    pub username: String,
+    /// `password`
+    pub password: String,
+    /// How long a token is good.
+    pub lasts: SignedDuration,
 }
 
 /// What is posted to the event URL.

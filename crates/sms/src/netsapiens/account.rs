@@ -1,16 +1,19 @@
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, header};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use model::{NeighbourName, SessionId};
-use runtime::{Answer, Call, CallError, Clock, HttpClient, url_segment};
+use runtime::{Answer, Call, Clock, HttpClient, url_segment};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use serde_json::Value;
 use subtle::{Choice, ConstantTimeEq};
 
+use super::answer::Trouble;
+use super::auth::{Auth, Door, Keeper, TokenStore};
 use super::{answer, derive_session, event, history, session};
 use crate::{Look, ReadEvents, SendError, SendRequest, Sent, Unreadable};
 
@@ -23,8 +26,8 @@ pub struct Config {
     pub base_url: String,
     /// The domain.
     pub domain: String,
-    /// The API key.
-    pub api_key: SecretString,
+    /// How it logs in.
+    pub auth: Auth,
     /// Secrets of the event URL; the first is handed out, all are accepted.
     pub webhook_secrets: Vec<SecretString>,
     /// The zone of its naive timestamps.
@@ -37,6 +40,7 @@ pub struct Config {
 #[derive(Debug, Clone)]
 pub struct Account {
     config: Config,
+    keeper: Keeper,
     http: HttpClient,
     clock: Clock,
     timeout: Duration,
@@ -62,14 +66,43 @@ const SESSIONS_ASKED: usize = 5;
 const LOOK_LIMIT: u32 = 50;
 
 impl Account {
-    /// A client of one account.
-    pub fn new(config: Config, http: HttpClient, clock: Clock) -> Self {
-        Self { config, http, clock, timeout: TIMEOUT }
+    /// A client of one account. Without a store, each client logs in for itself.
+    pub fn new(config: Config, http: HttpClient, clock: Clock, store: Option<Arc<dyn TokenStore>>) -> Self {
+        let keeper = Keeper::new(&config.auth, config.name.as_str(), &config.base_url, store);
+        Self { config, keeper, http, clock, timeout: TIMEOUT }
     }
 
     /// Its configured name.
     pub fn name(&self) -> &NeighbourName {
         &self.config.name
+    }
+
+    /// One call with the account's token. One that is refused is renewed, and the call repeated, once: a 401 did nothing.
+    pub(super) async fn call(&self, operation: &'static str, call: Call) -> Result<Answer, Trouble> {
+        let (began, name) = (Instant::now(), &self.config.name);
+        let left = || call.timeout.saturating_sub(began.elapsed());
+        let mut spent: Option<SecretString> = None;
+        loop {
+            let door = Door {
+                account: name,
+                base_url: &self.config.base_url,
+                http: &self.http,
+                now: self.clock.now(),
+                timeout: left(),
+            };
+            let token = self.keeper.bearer(&door, spent.as_ref().map(ExposeSecret::expose_secret)).await?;
+            let mut next = Call { timeout: left(), ..call.clone() };
+            // A token that no header can carry is left out: the server's 401 then tells the operator.
+            if let Ok(mut bearer) = HeaderValue::from_str(&format!("Bearer {}", token.expose_secret())) {
+                bearer.set_sensitive(true);
+                next.headers.insert(header::AUTHORIZATION, bearer);
+            }
+            let answer = self.http.call(name.as_str(), operation, next).await?;
+            if answer.status != StatusCode::UNAUTHORIZED || !self.keeper.renews() || spent.is_some() {
+                return Ok(answer);
+            }
+            spent = Some(token);
+        }
     }
 
     pub(crate) async fn send(&self, request: &SendRequest) -> Result<Sent, SendError> {
@@ -101,7 +134,7 @@ impl Account {
         route: &str,
         body: Vec<u8>,
         timeout: Duration,
-    ) -> Result<Answer, CallError> {
+    ) -> Result<Answer, Trouble> {
         let call = Call {
             method: Method::POST,
             url: self.user_url(&request.user, route),
@@ -109,7 +142,7 @@ impl Account {
             body: Bytes::from(body),
             timeout,
         };
-        self.http.call(self.config.name.as_str(), "send", call).await
+        self.call("send", call).await
     }
 
     pub(crate) async fn look(
@@ -146,17 +179,39 @@ impl Account {
             body: Bytes::new(),
             timeout: self.timeout,
         };
-        let answered = self.http.call(self.config.name.as_str(), "look", call).await;
+        let answered = self.call("look", call).await;
         answer::rows(&self.config.name, answered, self.clock.now())
     }
 
-    /// The key's own limits (section 2.2).
+    /// One call on a path below the base URL.
+    pub(super) async fn exchange(
+        &self,
+        operation: &'static str,
+        method: Method,
+        path: &str,
+        body: Bytes,
+    ) -> Result<Answer, Trouble> {
+        let (url, headers) = (format!("{}{path}", self.config.base_url), self.headers(""));
+        self.call(operation, Call { method, url, headers, body, timeout: self.timeout }).await
+    }
+
+    /// The key's own limits (section 2.2); of another login, whether it is taken.
     pub(crate) async fn check(&self) -> Result<Vec<String>, SendError> {
-        let url = format!("{}/apikeys/~", self.config.base_url);
-        let (headers, body) = (self.headers(""), Bytes::new());
-        let call = Call { method: Method::GET, url, headers, body, timeout: self.timeout };
-        let answered = self.http.call(self.config.name.as_str(), "check", call).await;
-        answer::key(&self.config.name, answered, self.clock.now())
+        let (name, now) = (&self.config.name, self.clock.now());
+        if self.keeper.renews() {
+            let answered = self.exchange("check", Method::GET, "/version", Bytes::new()).await;
+            return answer::login(name, answered, now);
+        }
+        let answered = self.exchange("check", Method::GET, "/apikeys/~", Bytes::new()).await;
+        answer::key(name, answered, now)
+    }
+
+    pub(super) const fn config(&self) -> &Config {
+        &self.config
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        self.clock.now()
     }
 
     pub(crate) fn accepts_secret(&self, secret: &str) -> bool {
@@ -178,11 +233,6 @@ impl Account {
         let mut headers = HeaderMap::new();
         headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        // A key or an attempt that no header can carry is left out: the server's 401 then tells the operator.
-        if let Ok(mut bearer) = HeaderValue::from_str(&format!("Bearer {}", self.config.api_key.expose_secret())) {
-            bearer.set_sensitive(true);
-            headers.insert(header::AUTHORIZATION, bearer);
-        }
         if let Ok(agent) = HeaderValue::from_str(&history::user_agent(attempt)) {
             headers.insert(header::USER_AGENT, agent);
         }

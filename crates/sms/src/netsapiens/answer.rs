@@ -12,22 +12,42 @@ use super::fields::{Fields, scalar};
 use crate::{SendError, Sent};
 
 /// How long an edge that blocks us is left alone (section 9).
-const EDGE_PAUSE: Duration = Duration::from_secs(300);
+pub(super) const EDGE_PAUSE: Duration = Duration::from_secs(300);
 /// A throttle that names no time gets at least this (section 9).
-const THROTTLE_PAUSE: Duration = Duration::from_secs(30);
+pub(super) const THROTTLE_PAUSE: Duration = Duration::from_secs(30);
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Trouble {
+    /// The call was made.
+    #[error(transparent)]
+    Call(#[from] CallError),
+    /// There was no token to make it with.
+    #[error(transparent)]
+    Login(#[from] SendError),
+}
+
+impl Trouble {
+    /// What it means where nothing was asked for but an answer.
+    fn unanswered(self, account: &NeighbourName) -> SendError {
+        match self {
+            Self::Login(error) => error,
+            Self::Call(error) => later(format!("provider {account}: {error}")),
+        }
+    }
+}
+
+fn later(cause: String) -> SendError {
+    SendError::Later { after: None, throttled: false, cause }
+}
 
 pub(super) fn sent(
     account: &NeighbourName,
-    answered: Result<Answer, CallError>,
+    answered: Result<Answer, Trouble>,
     session: SessionId,
     now: Timestamp,
 ) -> Result<Sent, SendError> {
-    let answer = answered.map_err(|error| match error {
-        CallError::NotReached(_) => {
-            SendError::Later { after: None, throttled: false, cause: format!("provider {account}: {error}") }
-        }
-        CallError::NoAnswer(_) => SendError::Unknown { cause: format!("provider {account}: {error}") },
-    })?;
+    let answer = raw(account, answered)?;
     let body = runtime::lenient_json(&answer.body).unwrap_or_default();
     if answer.status.is_success() {
         return accepted(account, &body, session);
@@ -38,18 +58,19 @@ pub(super) fn sent(
 /// The rows of a session, newest first as the server gives them; a session that does not exist has none.
 pub(super) fn rows(
     account: &NeighbourName,
-    answered: Result<Answer, CallError>,
+    answered: Result<Answer, Trouble>,
     now: Timestamp,
 ) -> Result<Vec<Value>, SendError> {
-    let later = |cause| SendError::Later { after: None, throttled: false, cause };
-    let answer = answered.map_err(|error| later(format!("provider {account}: {error}")))?;
+    let answer = answered.map_err(|trouble| trouble.unanswered(account))?;
     let body = runtime::lenient_json(&answer.body).unwrap_or_default();
     match (answer.status.as_u16(), body) {
         (404, _) => Ok(Vec::new()),
         (200..=299, Value::Array(rows)) => Ok(rows),
         // A list of one row may come as the row itself (section 1).
         (200..=299, row @ Value::Object(_))
-            if Fields::of(&row).first(&["direction", "timestamp", "text"]).is_some() =>
+            if Fields::of(&row)
+                .first(&["direction", "timestamp", "text", "messagesession-id", "post-url"])
+                .is_some() =>
         {
             Ok(vec![row])
         }
@@ -61,14 +82,66 @@ pub(super) fn rows(
     }
 }
 
+/// The rows of a list, whose rows have one of `keys`: a list of one may come as the row itself (section 1).
+pub(super) fn list(
+    account: &NeighbourName,
+    answered: Result<Answer, Trouble>,
+    keys: &[&str],
+    now: Timestamp,
+) -> Result<Vec<Value>, SendError> {
+    match json(account, answered, now)? {
+        Value::Array(rows) => Ok(rows),
+        Value::Null => Ok(Vec::new()),
+        Value::Object(row) if row.is_empty() => Ok(Vec::new()),
+        row if Fields::of(&row).first(keys).is_some() => Ok(vec![row]),
+        _ => Err(later(format!("provider {account} answered with something that is no list"))),
+    }
+}
+
+/// The JSON of an answer, where it is a success without a failure in it.
+pub(super) fn json(
+    account: &NeighbourName,
+    answered: Result<Answer, Trouble>,
+    now: Timestamp,
+) -> Result<Value, SendError> {
+    let answer = answered.map_err(|trouble| trouble.unanswered(account))?;
+    let body = runtime::lenient_json(&answer.body).unwrap_or_default();
+    if !answer.status.is_success() {
+        return Err(refused(account, &answer, &body, now));
+    }
+    let first = body.as_array().and_then(|rows| rows.first()).unwrap_or(&body);
+    if holds_failure(first) {
+        return Err(failure_within(account));
+    }
+    Ok(body)
+}
+
+/// Whatever was answered.
+pub(super) fn raw(account: &NeighbourName, answered: Result<Answer, Trouble>) -> Result<Answer, SendError> {
+    answered.map_err(|trouble| match trouble {
+        Trouble::Call(error @ CallError::NoAnswer(_)) => {
+            SendError::Unknown { cause: format!("provider {account}: {error}") }
+        }
+        other => other.unanswered(account),
+    })
+}
+
+/// Whether a login is good for anything; what a key would tell of itself, a login does not.
+pub(super) fn login(
+    account: &NeighbourName,
+    answered: Result<Answer, Trouble>,
+    now: Timestamp,
+) -> Result<Vec<String>, SendError> {
+    json(account, answered, now).map(|_version| Vec::new())
+}
+
 /// What is to be said of a key (section 2.2). A server too old to tell has taken it all the same.
 pub(super) fn key(
     account: &NeighbourName,
-    answered: Result<Answer, CallError>,
+    answered: Result<Answer, Trouble>,
     now: Timestamp,
 ) -> Result<Vec<String>, SendError> {
-    let cause = |error| format!("provider {account}: {error}");
-    let answer = answered.map_err(|error| SendError::Later { after: None, throttled: false, cause: cause(error) })?;
+    let answer = answered.map_err(|trouble| trouble.unanswered(account))?;
     let body = runtime::lenient_json(&answer.body).unwrap_or_default();
     match answer.status.as_u16() {
         404 => {
@@ -98,16 +171,20 @@ fn accepted(account: &NeighbourName, body: &Value, session: SessionId) -> Result
         other => other,
     };
     if holds_failure(first) {
-        return Err(SendError::Never {
-            code: ReasonCode::General,
-            reason: "The provider refused the message.".to_owned(),
-            cause: format!("provider {account} answered 2xx with a failure in it"),
-        });
+        return Err(failure_within(account));
     }
     let fields = Fields::of(first);
     let provider_id = fields.first(&["id"]).map(str::to_owned);
     let session = fields.first(&["messagesession-id"]).map_or(session, SessionId::new);
     Ok(Sent { provider_id, session })
+}
+
+fn failure_within(account: &NeighbourName) -> SendError {
+    SendError::Never {
+        code: ReasonCode::General,
+        reason: "The provider refused the message.".to_owned(),
+        cause: format!("provider {account} answered 2xx with a failure in it"),
+    }
 }
 
 fn holds_failure(body: &Value) -> bool {

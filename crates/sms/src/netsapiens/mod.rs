@@ -2,11 +2,28 @@
 
 mod account;
 mod answer;
+mod auth;
 mod event;
 mod fields;
 mod history;
+mod keys;
+mod lists;
+mod messages;
+mod numbers;
+mod post;
+mod raw;
+mod records;
 mod session;
+mod sessions;
+mod subscribed;
 mod time;
 
 pub use account::{Account, Config};
+pub use auth::{Auth, Login, Stored, TokenStore};
+pub use keys::NewKey;
+pub use numbers::{ExpectedNumber, NumberFinding};
+pub use post::{Attachment, Outgoing};
+pub use raw::{Elsewhere, RawAnswer};
+pub use records::{ApiKey, Direction, MessageSession, SmsNumber, StoredMessage, Version};
 pub use session::derive_session;
+pub use subscribed::EventSubscription;

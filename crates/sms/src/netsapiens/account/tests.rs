@@ -50,13 +50,13 @@ fn account(base_url: String) -> Account {
         name: NeighbourName::new("crexendo"),
         base_url,
         domain: "example.com".to_owned(),
-        api_key: SecretString::from("nsd_key"),
+        auth: Auth::ApiKey(SecretString::from("nsd_key")),
         webhook_secrets: vec![SecretString::from("new"), SecretString::from("old")],
         time_zone: TimeZone::UTC,
         own_numbers: vec!["13125550100".to_owned()],
     };
     let http = HttpClientConfig { connect_timeout: Duration::from_secs(5), ca_files: Vec::new(), proxy: None };
-    Account::new(config, HttpClient::new(&http).unwrap(), Clock::system())
+    Account::new(config, HttpClient::new(&http).unwrap(), Clock::system(), None)
 }
 
 fn request(session: Option<&str>) -> SendRequest {
@@ -164,7 +164,7 @@ async fn both_routes_together_take_no_longer_than_one_call_may() {
     let slow = move |request: Request| async move {
         let held = if request.uri().path().contains("messagesessions") { limit * 2 / 3 } else { limit * 20 };
         let _over = tokio::time::timeout(held, std::future::pending::<()>()).await;
-        http::StatusCode::NOT_FOUND
+        StatusCode::NOT_FOUND
     };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();

@@ -13,7 +13,7 @@ fn account() -> Config {
         name: NeighbourName::new("crexendo"),
         base_url: "https://core1.example.com/ns-api/v2".to_owned(),
         domain: "example.com".to_owned(),
-        api_key: SecretString::from("key"),
+        auth: crate::netsapiens::Auth::ApiKey(SecretString::from("key")),
         webhook_secrets: vec![SecretString::from("hook")],
         time_zone: TimeZone::UTC,
         own_numbers: vec!["13125550100".to_owned()],

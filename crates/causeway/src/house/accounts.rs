@@ -1,0 +1,147 @@
+//! Provider accounts: where their tokens are kept, and a look at them when the house opens.
+
+use std::fmt;
+use std::time::Duration;
+
+use ledger::Ledger;
+use model::NeighbourName;
+use runtime::{Alarm, AlarmKind, Health, Shutdown};
+use sms::netsapiens::{ExpectedNumber, NumberFinding, Stored, TokenStore};
+use sms::{Provider, SendError};
+
+use crate::config::{ChannelKind, Config};
+
+/// Until an account that did not answer is looked at again.
+const AGAIN: Duration = Duration::from_secs(60);
+
+/// Tokens in the ledger, which every replica has.
+#[derive(Clone)]
+pub(super) struct Tokens(pub(super) Ledger);
+
+impl fmt::Debug for Tokens {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Tokens")
+    }
+}
+
+impl TokenStore for Tokens {
+    fn read<'a>(&'a self, name: &'a str) -> Stored<'a, Option<(String, u64)>> {
+        Box::pin(async move {
+            let found = self.0.mark(name).await.map_err(|error| error.to_string())?;
+            Ok(found.map(|mark| (mark.value, mark.version)))
+        })
+    }
+
+    fn put<'a>(&'a self, name: &'a str, expected: u64, value: &'a str) -> Stored<'a, bool> {
+        Box::pin(async move {
+            let put = self.0.put_mark(name, expected, value).await.map_err(|error| error.to_string())?;
+            Ok(put.is_some())
+        })
+    }
+
+    fn lease<'a>(&'a self, name: &'a str, owner: &'a str, long: Duration) -> Stored<'a, bool> {
+        Box::pin(async move {
+            let lease = self.0.lease(name, owner, long).await.map_err(|error| error.to_string())?;
+            Ok(lease.is_yours())
+        })
+    }
+
+    fn release<'a>(&'a self, name: &'a str, owner: &'a str) -> Stored<'a, ()> {
+        Box::pin(async move { self.0.release_lease(name, owner).await.map_err(|error| error.to_string()) })
+    }
+}
+
+/// What there is to say of an account.
+#[derive(Debug)]
+pub(crate) enum Finding {
+    /// It is well.
+    Well(String),
+    /// It works, and this is worth to know.
+    Note(String),
+    /// Something to mend.
+    Wrong(String),
+}
+
+/// The numbers that channels have on an account.
+fn expected(config: &Config, provider: &NeighbourName) -> Vec<ExpectedNumber> {
+    let channels = config.channels.iter().filter(|channel| channel.provider == *provider);
+    let numbers = channels.filter_map(|channel| match &channel.kind {
+        ChannelKind::Sms { user, number, .. } => {
+            Some(ExpectedNumber { channel: channel.name.clone(), user: user.clone(), number: number.clone() })
+        }
+        ChannelKind::Email => None,
+    });
+    numbers.collect()
+}
+
+/// Looks at an account and at the numbers of its channels, and makes nothing.
+pub(crate) async fn look(config: &Config, provider: &Provider) -> Result<Vec<Finding>, SendError> {
+    let mut findings: Vec<Finding> = provider.check().await?.into_iter().map(Finding::Wrong).collect();
+    if findings.is_empty() {
+        findings.push(Finding::Well(format!("provider {} takes the key", provider.name())));
+    }
+    let Some(account) = provider.as_netsapiens() else { return Ok(findings) };
+    let expected = expected(config, provider.name());
+    let found = match account.check_numbers(&expected).await {
+        Ok(found) => found,
+        Err(SendError::AccountFault { .. }) => {
+            // A key may be good for messages alone.
+            let told = "its key may not list SMS numbers, so the channels' are not checked";
+            findings.push(Finding::Note(format!("provider {}: {told}", provider.name())));
+            return Ok(findings);
+        }
+        Err(error) => return Err(error),
+    };
+    if found.iter().all(|finding| matches!(finding, NumberFinding::Note(_))) {
+        findings.push(Finding::Well(format!("provider {} has the numbers of its channels", provider.name())));
+    }
+    findings.extend(found.into_iter().map(|finding| match finding {
+        NumberFinding::Wrong(told) => Finding::Wrong(told),
+        NumberFinding::Note(told) => Finding::Note(told),
+    }));
+    Ok(findings)
+}
+
+/// Looks at every account until each has answered, and tells what there is to mend before the first reply meets it.
+pub(super) async fn look_at_start(
+    config: Config,
+    providers: Vec<Provider>,
+    health: Health,
+    shutdown: Shutdown,
+) -> anyhow::Result<()> {
+    let paused = |name: &NeighbourName| health.alarm(AlarmKind::AccountPaused, name.as_str());
+    let mut left: Vec<(Provider, Alarm)> =
+        providers.into_iter().map(|one| (paused(one.name()), one)).map(|(alarm, one)| (one, alarm)).collect();
+    while !left.is_empty() {
+        let mut unanswered = Vec::new();
+        for (provider, alarm) in left {
+            let looked = tokio::select! {
+                () = shutdown.stopping() => return Ok(()),
+                looked = look(&config, &provider) => looked,
+            };
+            match looked {
+                Ok(findings) => findings.iter().for_each(tell),
+                Err(SendError::AccountFault { cause }) => alarm.raise(cause),
+                Err(error) => {
+                    tracing::info!(%error, "an account is not looked at yet");
+                    unanswered.push((provider, alarm));
+                }
+            }
+        }
+        left = unanswered;
+        tokio::select! {
+            () = shutdown.stopping() => return Ok(()),
+            () = tokio::time::sleep(AGAIN), if !left.is_empty() => {}
+            else => {}
+        }
+    }
+    Ok(())
+}
+
+fn tell(finding: &Finding) {
+    match finding {
+        Finding::Well(told) => tracing::debug!("{told}"),
+        Finding::Note(told) => tracing::info!("{told}"),
+        Finding::Wrong(told) => tracing::warn!("{told}"),
+    }
+}
