@@ -19,6 +19,7 @@ mod receipts;
 mod rolling;
 mod settings;
 mod sick_neighbour;
+mod texts;
 mod torture;
 mod town;
 mod webdriver;

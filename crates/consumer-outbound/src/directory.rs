@@ -43,6 +43,19 @@ pub struct Channel {
     pub number: String,
     /// How unknown outcomes end.
     pub when_unsure: WhenUnsure,
+    /// How long texts are treated.
+    pub texts: Texts,
+}
+
+/// How the texts of a channel are cut.
+#[derive(Debug, Clone, Copy)]
+pub struct Texts {
+    /// Whether smart punctuation is written plainly where that saves a segment.
+    pub fold: bool,
+    /// What one request takes, in characters; what is longer is sent in parts.
+    pub max_characters: usize,
+    /// Segments a reply may take, all parts together.
+    pub max_segments: usize,
 }
 
 /// The accounts and channels of this house.

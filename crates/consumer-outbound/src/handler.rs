@@ -5,6 +5,7 @@ use anyhow::anyhow;
 use broker::{Broker, Consume, Done, Failure, Handle, PublishError, Rejection};
 use jiff::Timestamp;
 use ledger::{AttemptId, Begin, Effect, Entry, Ledger, LedgerError, Outcome, POISON, What};
+use model::text::segments;
 use model::{Address, AgentReply, PhoneNumber, Private, ReasonCode, Receipt, ReceiptStatus, ReplyBody};
 use runtime::{Clock, Shutdown};
 use sms::{SendError, SendRequest};
@@ -12,6 +13,7 @@ use tokio::sync::watch;
 
 use crate::directory::{Account, Channel, Directory};
 use crate::maybe_sent::MaybeSent;
+use crate::parts::{Letter, Place};
 use crate::verdict;
 
 /// What this room needs to know.
@@ -58,6 +60,8 @@ pub(crate) struct Room {
 pub(crate) struct Walk<'a> {
     pub(crate) reply: &'a AgentReply,
     pub(crate) effect: Effect,
+    /// Which part of the reply this is about.
+    pub(crate) place: Place,
     pub(crate) channel: Arc<Channel>,
     pub(crate) account: Arc<Account>,
 }
@@ -78,11 +82,18 @@ impl Handle<AgentReply> for Room {
     }
 
     async fn handle(&self, reply: &AgentReply, _attempt: u32) -> Result<Done, Failure> {
+        let found = self.deps.directory.borrow().find(&reply.channel);
+        let letter = Letter::of(reply, found.as_ref().map(|(channel, _)| channel.as_ref()));
+        if let (Ok(letter), Some((channel, account))) = (&letter, &found)
+            && let Some(done) = self.earlier_part(reply, letter, channel, account).await?
+        {
+            return Ok(done);
+        }
         let effect = Effect::from(reply);
         let Some(begun) = self.begin(reply, &effect).await? else { return Ok(Done::Duplicate) };
         // What cannot be sent needs no provider, so its verdict does not wait for one either.
-        let (number, text) = match sendable(reply) {
-            Ok(parts) => parts,
+        let letter = match letter {
+            Ok(letter) => letter,
             Err((code, reason)) => {
                 let attempt = match begun {
                     Begun::First(attempt) | Begun::Interrupted { attempt, .. } => attempt,
@@ -90,40 +101,35 @@ impl Handle<AgentReply> for Room {
                 return self.fail(reply, &effect, &attempt, code, &reason).await;
             }
         };
-        let directory = Arc::clone(&self.deps.directory.borrow());
-        let Some((channel, account)) = directory.find(&reply.channel) else {
+        let Some((channel, account)) = found else {
             let cause = anyhow!("channel {} is not an SMS channel here; configure it and replay", reply.channel);
             return Err(Failure::Reject { code: "unknown-channel", cause });
         };
-        let walk = Walk { reply, effect, channel, account };
-        let request = self.request(&walk, number, text).await?;
-        match begun {
-            Begun::First(attempt) => self.send(&walk, &request, attempt).await,
-            Begun::Interrupted { until, begun, .. } if begun >= POISON && until <= self.deps.clock.now() => {
-                let cause = anyhow!("begun {begun} times and never ended; look at what it crashed before replaying it");
-                Err(Failure::Reject { code: "poison", cause })
-            }
-            Begun::Interrupted { attempt, began, until, .. } => {
-                self.reconcile(&walk, &request, attempt, began, until).await
-            }
-        }
+        let (place, text) = letter.places().next_back().expect("there is at least one part");
+        let walk = Walk { reply, effect, place, channel, account };
+        let request = self.request(&walk, letter.to.clone(), text.clone()).await?;
+        self.attempt(&walk, &request, begun).await
     }
 
     async fn before_dead_letter(&self, reply: &AgentReply, rejection: &Rejection) -> Result<(), Failure> {
         let effect = Effect::from(reply);
+        let parts = self.told_of_parts(reply).await?;
         let (code, reason) = match self.deps.ledger.begin(effect.clone(), CALL_TIMEOUT).await.map_err(ledger_down)? {
             // Its verdict was told before; a late rejection adds nothing to it.
             Begin::Done(outcome) => return self.tell_again(reply, &outcome).await,
             Begin::Interrupted { attempt, .. } => {
-                let verdict = (ReasonCode::General, verdict::MAYBE_SENT.to_owned());
-                if let Some((_, account)) = self.deps.directory.borrow().find(&reply.channel) {
-                    self.maybe_sent.leave(&account, reply, self.deps.clock.now());
-                }
+                let verdict = (ReasonCode::General, format!("{}{}", parts.prefix, verdict::MAYBE_SENT));
+                self.forget(reply);
                 self.finish_failed(&effect, &attempt, &verdict).await?;
                 verdict
             }
             Begin::First(attempt) => {
-                let verdict = verdict::of_rejection(&rejection.reason);
+                let (code, reason) = match parts.in_doubt {
+                    true => (ReasonCode::General, verdict::MAYBE_SENT.to_owned()),
+                    false => verdict::of_rejection(&rejection.reason),
+                };
+                self.forget(reply);
+                let verdict = (code, format!("{}{reason}", parts.prefix));
                 self.finish_failed(&effect, &attempt, &verdict).await?;
                 verdict
             }
@@ -135,7 +141,7 @@ impl Handle<AgentReply> for Room {
 }
 
 /// An attempt this replica holds, or one that nobody knows the end of.
-enum Begun {
+pub(crate) enum Begun {
     First(AttemptId),
     Interrupted { attempt: AttemptId, began: Timestamp, until: Timestamp, begun: u32 },
 }
@@ -168,7 +174,33 @@ impl Room {
         Ok(())
     }
 
-    async fn request(&self, walk: &Walk<'_>, to: PhoneNumber, text: Private<String>) -> Result<SendRequest, Failure> {
+    /// Goes on from where an effect stands.
+    pub(crate) async fn attempt(&self, walk: &Walk<'_>, request: &SendRequest, begun: Begun) -> Result<Done, Failure> {
+        match begun {
+            Begun::First(attempt) => self.send(walk, request, attempt).await,
+            Begun::Interrupted { until, begun, .. } if begun >= POISON && until <= self.deps.clock.now() => {
+                let cause = anyhow!("begun {begun} times and never ended; look at what it crashed before replaying it");
+                Err(Failure::Reject { code: "poison", cause })
+            }
+            Begun::Interrupted { attempt, began, until, .. } => {
+                self.reconcile(walk, request, attempt, began, until).await
+            }
+        }
+    }
+
+    /// It is given up, so nobody looks for it any more.
+    fn forget(&self, reply: &AgentReply) {
+        if let Some((_, account)) = self.deps.directory.borrow().find(&reply.channel) {
+            self.maybe_sent.leave(&account, reply, self.deps.clock.now());
+        }
+    }
+
+    pub(crate) async fn request(
+        &self,
+        walk: &Walk<'_>,
+        to: PhoneNumber,
+        text: Private<String>,
+    ) -> Result<SendRequest, Failure> {
         let consumer = &walk.reply.to;
         let session = self.deps.ledger.session(&walk.reply.channel, consumer).await.map_err(ledger_down)?;
         Ok(SendRequest {
@@ -190,10 +222,10 @@ impl Room {
     ) -> Result<Done, Failure> {
         let request = SendRequest { attempt: attempt.0.clone(), ..request.clone() };
         match walk.account.provider.send(&request).await {
-            Ok(sent) => self.sent(walk, &attempt, sent.provider_id).await,
+            Ok(sent) => self.sent(walk, &request, &attempt, sent.provider_id).await,
             Err(SendError::Never { code, reason, cause }) => {
                 tracing::warn!(channel = %walk.reply.channel, cause, "a reply was refused for good; its agent is told");
-                self.fail(walk.reply, &walk.effect, &attempt, code, &reason).await
+                self.refuse(walk, &attempt, code, &reason).await
             }
             // The attempt stays open: the next turn finds it interrupted, and looks before it does anything.
             Err(SendError::Unknown { cause }) => {
@@ -211,6 +243,7 @@ impl Room {
     pub(crate) async fn sent(
         &self,
         walk: &Walk<'_>,
+        request: &SendRequest,
         attempt: &AttemptId,
         provider_id: Option<String>,
     ) -> Result<Done, Failure> {
@@ -218,12 +251,42 @@ impl Room {
         self.maybe_sent.leave(&walk.account, walk.reply, self.deps.clock.now());
         let outcome = Outcome::Sent { foreign_id: provider_id.clone() };
         let reports = self.deps.ledger.sent(&walk.effect, attempt, provider_id).await.map_err(ledger_down)?;
+        metrics::counter!("causeway_segments_total", "channel" => walk.reply.channel.to_string())
+            .increment(segments(request.text.expose()).count as u64);
+        if !walk.place.is_last() {
+            return Ok(Done::Done);
+        }
         if !walk.account.accepted_is_delivered {
             let provider = walk.account.provider.name().to_string();
             metrics::counter!("causeway_unconfirmed_total", "provider" => provider).increment(1);
         }
         self.tell_again(walk.reply, &outcome).await?;
         self.publish_reports(reports).await.map(|()| Done::Done)
+    }
+
+    /// The provider never takes this, nor the reply it is a part of. What a part was refused for is the outcome of the reply, so
+    /// that the part itself may be tried again should a person replay it.
+    async fn refuse(
+        &self,
+        walk: &Walk<'_>,
+        attempt: &AttemptId,
+        code: ReasonCode,
+        reason: &str,
+    ) -> Result<Done, Failure> {
+        let sent = walk.place.number - 1;
+        let prefix = if sent == 0 { String::new() } else { verdict::parts_sent(sent, walk.place.of) };
+        let reason = format!("{prefix}{reason}");
+        if walk.place.is_last() {
+            return self.fail(walk.reply, &walk.effect, attempt, code, &reason).await;
+        }
+        self.deps.ledger.release(&walk.effect, attempt, &reason).await.map_err(ledger_down)?;
+        let whole = Effect::from(walk.reply);
+        match self.begin(walk.reply, &whole).await? {
+            Some(Begun::First(attempt) | Begun::Interrupted { attempt, .. }) => {
+                self.fail(walk.reply, &whole, &attempt, code, &reason).await
+            }
+            None => Ok(Done::Duplicate),
+        }
     }
 
     async fn release(&self, walk: &Walk<'_>, attempt: &AttemptId, error: &SendError) -> Result<Done, Failure> {
@@ -256,7 +319,7 @@ impl Room {
 
     /// Publishes the receipt of an outcome, as often as asked: the crash may have come between the effect and its
     /// receipt, and the receipt ledger drops repeats.
-    async fn tell_again(&self, reply: &AgentReply, outcome: &Outcome) -> Result<(), Failure> {
+    pub(crate) async fn tell_again(&self, reply: &AgentReply, outcome: &Outcome) -> Result<(), Failure> {
         let directory = Arc::clone(&self.deps.directory.borrow());
         let evidence = directory.find(&reply.channel).is_some_and(|(_, account)| account.accepted_is_delivered);
         match outcome {
@@ -274,7 +337,7 @@ impl Room {
 }
 
 /// The parts of a reply that can be sent, or what its agent is told.
-fn sendable(reply: &AgentReply) -> Result<(PhoneNumber, Private<String>), (ReasonCode, String)> {
+pub(crate) fn sendable(reply: &AgentReply) -> Result<(PhoneNumber, Private<String>), (ReasonCode, String)> {
     let text = match &reply.body {
         ReplyBody::Text(text) => text.clone(),
         ReplyBody::Unsendable(why) => return Err((why.code, why.reason.clone())),

@@ -3,9 +3,10 @@
 mod directory;
 mod handler;
 mod maybe_sent;
+mod parts;
 mod reconcile;
 mod verdict;
 
-pub use directory::{Account, Channel, Directory, WhenUnsure};
+pub use directory::{Account, Channel, Directory, Texts, WhenUnsure};
 pub use handler::{Config, Deps, run};
 pub use verdict::{MAYBE_SENT, number_target};

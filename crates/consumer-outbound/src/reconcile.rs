@@ -39,7 +39,7 @@ impl Room {
         match walk.account.provider.look(&looked, began, &claimed).await {
             Ok(Look::Found { provider_id }) => {
                 self.note(walk, "the provider has it").await?;
-                self.sent(walk, &attempt, provider_id).await
+                self.sent(walk, &looked, &attempt, provider_id).await
             }
             Ok(Look::NotThere) => {
                 self.note(walk, "the provider does not have it").await?;

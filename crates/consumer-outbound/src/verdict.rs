@@ -12,6 +12,11 @@ use crate::handler::Walk;
 /// What an agent is told of a reply whose fate nobody could find out.
 pub const MAYBE_SENT: &str = "It is not known whether this message was sent; it may have been delivered.";
 
+/// What an agent is told before the reason, where a part of a reply was sent.
+pub(crate) fn parts_sent(sent: usize, of: usize) -> String {
+    format!("Only {sent} of {of} parts went out. ")
+}
+
 /// How soon a refused account is tried again.
 const ACCOUNT_PROBE: Duration = Duration::from_secs(60);
 

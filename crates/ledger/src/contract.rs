@@ -12,7 +12,7 @@ use model::{
 };
 use runtime::{Clock, ManualClock};
 
-use crate::{ArrivalVerdict, Begin, Config, Effect, Entry, Ledger, Outcome, Parties, ReceiptVerdict, What};
+use crate::{ArrivalVerdict, Begin, Config, Effect, Entry, Ledger, Outcome, Parties, ReceiptVerdict, Standing, What};
 
 mod incoming;
 mod marks;
@@ -54,7 +54,7 @@ pub fn another(config: Config, clock: Clock) -> Another {
 macro_rules! contract_suite {
     ($fresh:path) => {
         $crate::contract_suite!($fresh:
-            an_effect_is_made_once, an_open_attempt_is_interrupted, attempts_are_released_or_lapse,
+            an_effect_is_made_once, where_an_effect_stands_is_told, an_open_attempt_is_interrupted, attempts_are_released_or_lapse,
             only_attempts_without_a_verdict_count, an_interruption_is_told_once, one_of_many_is_first,
             arrivals_match_one_to_one, what_comes_in_is_begun_in_one_go, receipts_move_forward, receipts_by_table, a_late_word_moves_nothing_back,
             sessions_are_remembered, sessions_in_use_are_kept, timelines_are_found,
@@ -121,6 +121,19 @@ pub async fn an_effect_is_made_once(fresh: Fresh) {
     ledger.finish(&one, &attempt, Outcome::Sent { foreign_id: None }).await.unwrap();
     assert_eq!(ledger.begin(one, CALL).await.unwrap(), Begin::Done(sent()));
     first(ledger.begin(effect("2"), CALL).await.unwrap());
+}
+
+/// Asking where an effect stands begins nothing.
+pub async fn where_an_effect_stands_is_told(fresh: Fresh) {
+    let (ledger, one) = (fresh.ledger, effect("1"));
+    assert_eq!(ledger.standing(&one).await.unwrap(), Standing::Untouched);
+    let attempt = first(ledger.begin(one.clone(), CALL).await.unwrap());
+    assert_eq!(ledger.standing(&one).await.unwrap(), Standing::Open);
+    ledger.release(&one, &attempt, "not reached").await.unwrap();
+    assert_eq!(ledger.standing(&one).await.unwrap(), Standing::Untouched);
+    let attempt = first(ledger.begin(one.clone(), CALL).await.unwrap());
+    ledger.finish(&one, &attempt, sent()).await.unwrap();
+    assert_eq!(ledger.standing(&one).await.unwrap(), Standing::Done(sent()));
 }
 
 /// What was begun and not ended is interrupted, and nobody may touch it before its deadline.

@@ -21,5 +21,5 @@ pub use marks::{Lease, Mark};
 pub use person::{Erased, Erasure, KeptArrival, KeptEffect, KeptReceipt, KeptSession, Person};
 pub use types::{
     ArrivalVerdict, AttemptId, Begin, Effect, Entry, Incoming, LedgerError, Line, Outcome, POISON, Parties,
-    ReceiptVerdict, Reopened, Reported, What,
+    ReceiptVerdict, Reopened, Reported, Standing, What,
 };

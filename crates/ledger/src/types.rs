@@ -92,6 +92,17 @@ pub enum Begin {
 /// Begun this often without ever coming to an end, a message is poison: it brings down whoever works on it.
 pub const POISON: u32 = 5;
 
+/// Where an effect stands, for whoever only wants to know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Standing {
+    /// Nothing is known to have happened.
+    Untouched,
+    /// An attempt began, and nobody knows how it ended.
+    Open,
+    /// It was done, with this outcome.
+    Done(Outcome),
+}
+
 /// How an effect ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Outcome {

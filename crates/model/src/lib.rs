@@ -9,6 +9,7 @@ mod message;
 mod private;
 mod queue;
 mod receipt;
+pub mod text;
 
 pub use address::{Address, AddressError, Country, PhoneNumber};
 pub use conversation::ConversationKey;

@@ -13,6 +13,7 @@ use super::settings::{
     Auth, Channel, ChannelKind, DeliveredWhen, EmailProvider, Genesys, Login, NetSapiensProvider, Provider,
     ProviderKind, ReplyPolicy, WhenUnsure,
 };
+use super::texts::texts;
 
 /// An `http(s)` URL with nothing that could send a secret elsewhere; without the slash at its end.
 pub(super) fn base_url(section: &Section<'_>, key: &str, required: bool) -> Option<String> {
@@ -269,7 +270,8 @@ fn sms_kind(section: &Section<'_>, id: Option<&str>) -> Option<ChannelKind> {
         section.parsed("country", "US", "a country code of two letters, such as \"US\"; \"\" for none", |text| {
             if text.is_empty() { Some(None) } else { text.to_uppercase().parse::<Country>().ok().map(Some) }
         });
-    Some(ChannelKind::Sms { user: user?, number: number?, country })
+    let texts = texts(section);
+    Some(ChannelKind::Sms { user: user?, number: number?, country, texts })
 }
 
 fn secrets(section: &Section<'_>) -> Option<Secrets> {

@@ -6,6 +6,7 @@ mod problems;
 mod section;
 mod settings;
 mod show;
+mod texts;
 mod tree;
 
 pub use load::{Loaded, load};

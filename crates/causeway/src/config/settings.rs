@@ -292,6 +292,17 @@ pub struct ReplyPolicy {
     pub when_unsure: WhenUnsure,
 }
 
+/// How long texts of a channel are treated.
+#[derive(Debug, Clone, Copy)]
+pub struct Texts {
+    /// Whether smart punctuation is written plainly where that saves a segment.
+    pub fold: bool,
+    /// What one request takes.
+    pub max_characters: usize,
+    /// What a reply takes, all its parts together.
+    pub max_segments: usize,
+}
+
 /// What a channel carries.
 #[derive(Debug, Clone)]
 pub enum ChannelKind {
@@ -303,6 +314,8 @@ pub enum ChannelKind {
         number: String,
         /// How consumers' numbers are normalised.
         country: Option<Country>,
+        /// How long texts are treated.
+        texts: Texts,
     },
     /// Mail; read and checked, not served yet.
     Email,

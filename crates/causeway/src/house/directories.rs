@@ -194,7 +194,7 @@ fn consumer(config: &Config, providers: &[Provider], doors: &Doors) -> consumer_
         })
     });
     let channels = config.channels.iter().filter_map(|channel| match &channel.kind {
-        ChannelKind::Sms { user, number, .. } => Some(consumer_outbound::Channel {
+        ChannelKind::Sms { user, number, texts, .. } => Some(consumer_outbound::Channel {
             name: channel.name.clone(),
             provider: channel.provider.clone(),
             user: user.clone(),
@@ -202,6 +202,11 @@ fn consumer(config: &Config, providers: &[Provider], doors: &Doors) -> consumer_
             when_unsure: match channel.policy.when_unsure {
                 WhenUnsure::Park => consumer_outbound::WhenUnsure::Park,
                 WhenUnsure::Resend => consumer_outbound::WhenUnsure::Resend,
+            },
+            texts: consumer_outbound::Texts {
+                fold: texts.fold,
+                max_characters: texts.max_characters,
+                max_segments: texts.max_segments,
             },
         }),
         ChannelKind::Email => None,

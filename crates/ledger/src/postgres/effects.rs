@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::book::{Attempts, Kept, effect_key};
 use super::{Book, Wants, millis, receipts, text, timestamp, unknown};
 use crate::common::told;
-use crate::{AttemptId, Begin, Effect, Entry, Outcome, Reopened, What};
+use crate::{AttemptId, Begin, Effect, Entry, Outcome, Reopened, Standing, What};
 
 pub(crate) fn wants(effect: &Effect) -> Wants {
     Wants::default().effect(effect.family, &effect.id)
@@ -37,6 +37,15 @@ pub(crate) fn begin(book: &mut Book<'_>, effect: &Effect, lease: Duration) -> Re
         change(book, effect, |row| row.told = true);
     }
     Ok(Begin::Interrupted { attempt, began, until, begun: u32::try_from(begun).unwrap_or_default() })
+}
+
+pub(crate) fn standing(book: &mut Book<'_>, effect: &Effect) -> Result<Standing, String> {
+    let Some(known) = row(book, effect) else { return Ok(Standing::Untouched) };
+    Ok(match (&known.outcome, &known.attempt) {
+        (Some(outcome), _) => Standing::Done(serde_json::from_str(outcome).map_err(|_| unknown("an outcome"))?),
+        (None, Some(attempt)) if !book.abandoned.contains(attempt) => Standing::Open,
+        (None, _) => Standing::Untouched,
+    })
 }
 
 fn row<'a>(book: &'a Book<'_>, effect: &Effect) -> Option<&'a Attempts> {

@@ -7,7 +7,7 @@ use rusqlite::{OptionalExtension, Row, params};
 use super::{Book, millis, receipts, timeline, timestamp, unique};
 use crate::common::told;
 use crate::passport;
-use crate::{AttemptId, Begin, Effect, Outcome, Reopened, What};
+use crate::{AttemptId, Begin, Effect, Outcome, Reopened, Standing, What};
 
 /// What the row of an effect says of its attempts.
 struct Found {
@@ -49,6 +49,18 @@ pub(crate) fn begin(book: &Book<'_>, effect: &Effect, lease: Duration) -> rusqli
         timeline::write(book, effect, What::Interrupted, &detail, book.now)?;
     }
     Ok(Begin::Interrupted { attempt: AttemptId(attempt), began, until, begun: known.begun })
+}
+
+pub(crate) fn standing(book: &Book<'_>, effect: &Effect) -> rusqlite::Result<Standing> {
+    let select = "SELECT attempt, outcome FROM effects WHERE family = ?1 AND id = ?2";
+    let key = params![effect.family.word(), effect.id.as_str()];
+    let found: Option<(Option<String>, Option<String>)> =
+        book.connection.prepare_cached(select)?.query_row(key, |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+    Ok(match found {
+        Some((_, Some(outcome))) => Standing::Done(read_outcome(&outcome)?),
+        Some((Some(_), None)) => Standing::Open,
+        Some((None, None)) | None => Standing::Untouched,
+    })
 }
 
 /// When an attempt's owner is certainly no longer at it.

@@ -1,0 +1,166 @@
+//! A text that is longer than one request takes is sent in parts, in order. Each but the last is an effect of its own; the last
+//! is the effect of the reply, so that a reply is done when all of it is.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use broker::{Done, Failure};
+use ledger::{Begin, Effect, Outcome, Standing};
+use model::text::{fold, segments, split};
+use model::{AgentReply, MessageId, PhoneNumber, Private, ReasonCode};
+
+use crate::directory::{Account, Channel, Texts};
+use crate::handler::{Begun, CALL_TIMEOUT, Room, Walk, ledger_down, sendable};
+use crate::verdict;
+
+/// A reply as it is sent: to whom, and in which parts, of which there is at least one.
+pub(crate) struct Letter {
+    pub(crate) to: PhoneNumber,
+    pub(crate) parts: Vec<Private<String>>,
+}
+
+/// Where a part stands among the others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Place {
+    /// From 1.
+    pub(crate) number: usize,
+    pub(crate) of: usize,
+}
+
+impl Letter {
+    /// The reply as its channel sends it, or what its agent is told. A channel that is not known here cuts nothing.
+    pub(crate) fn of(reply: &AgentReply, channel: Option<&Channel>) -> Result<Self, (ReasonCode, String)> {
+        let (to, text) = sendable(reply)?;
+        let parts = match channel {
+            Some(channel) => cut(&text, channel.texts)?,
+            None => vec![text],
+        };
+        Ok(Self { to, parts })
+    }
+
+    /// The place and the text of each part.
+    pub(crate) fn places(&self) -> impl DoubleEndedIterator<Item = (Place, &Private<String>)> {
+        let of = self.parts.len();
+        self.parts.iter().enumerate().map(move |(index, text)| (Place { number: index + 1, of }, text))
+    }
+}
+
+impl Place {
+    /// Whether it is what the effect of the whole reply stands for.
+    pub(crate) const fn is_last(self) -> bool {
+        self.number == self.of
+    }
+
+    /// The effect of this part.
+    pub(crate) fn effect(self, reply: &AgentReply) -> Effect {
+        let whole = effect(reply);
+        if self.is_last() {
+            whole
+        } else {
+            Effect { id: MessageId::new(format!("{}.{}", whole.id, self.number)), ..whole }
+        }
+    }
+}
+
+fn cut(text: &Private<String>, texts: Texts) -> Result<Vec<Private<String>>, (ReasonCode, String)> {
+    let text = if texts.fold { fold(text.expose()) } else { text.expose().into() };
+    let parts = split(&text, texts.max_characters);
+    let all: usize = parts.iter().map(|part| segments(part).count).sum();
+    if all > texts.max_segments {
+        let most = texts.max_segments;
+        let reason = format!("The text is too long: it takes {all} segments, and this channel sends at most {most}.");
+        return Err((ReasonCode::InvalidStructure, reason));
+    }
+    Ok(parts.into_iter().map(|part| Private::new(part.to_owned())).collect())
+}
+
+impl Room {
+    /// Sends the first part that was not sent yet, where that is not the last one. Each is a try of its own, so that it waits for
+    /// its turn as every call does; `None` when it is the last one's turn.
+    pub(crate) async fn earlier_part(
+        &self,
+        reply: &AgentReply,
+        letter: &Letter,
+        channel: &Arc<Channel>,
+        account: &Arc<Account>,
+    ) -> Result<Option<Done>, Failure> {
+        if letter.parts.len() == 1 {
+            return Ok(None);
+        }
+        if let Standing::Done(outcome) = self.deps.ledger.standing(&Effect::from(reply)).await.map_err(ledger_down)? {
+            return self.tell_again(reply, &outcome).await.map(|()| Some(Done::Duplicate));
+        }
+        for (place, text) in letter.places().filter(|(place, _)| !place.is_last()) {
+            let effect = place.effect(reply);
+            let begun = match self.deps.ledger.begin(effect.clone(), CALL_TIMEOUT).await.map_err(ledger_down)? {
+                Begin::Done(_) => continue,
+                Begin::First(attempt) => Begun::First(attempt),
+                Begin::Interrupted { attempt, began, until, begun } => {
+                    Begun::Interrupted { attempt, began, until, begun }
+                }
+            };
+            let walk = Walk { reply, effect, place, channel: Arc::clone(channel), account: Arc::clone(account) };
+            let request = self.request(&walk, letter.to.clone(), text.clone()).await?;
+            self.attempt(&walk, &request, begun).await?;
+            return Err(Failure::NotYet { after: Duration::ZERO });
+        }
+        Ok(None)
+    }
+
+    /// What became of the parts before the last one, in words for the agent of a reply that is given up.
+    pub(crate) async fn told_of_parts(&self, reply: &AgentReply) -> Result<PartsTold, Failure> {
+        let found = self.deps.directory.borrow().find(&reply.channel);
+        let channel = found.as_ref().map(|(channel, _)| channel.as_ref());
+        let Ok(letter) = Letter::of(reply, channel) else { return Ok(PartsTold::default()) };
+        let (mut sent, mut in_doubt) = (0, false);
+        for (place, _) in letter.places().filter(|(place, _)| !place.is_last()) {
+            match self.deps.ledger.standing(&place.effect(reply)).await.map_err(ledger_down)? {
+                Standing::Done(Outcome::Sent { .. }) => sent += 1,
+                Standing::Open => in_doubt = true,
+                Standing::Done(_) | Standing::Untouched => break,
+            }
+        }
+        let prefix = if sent == 0 { String::new() } else { verdict::parts_sent(sent, letter.parts.len()) };
+        Ok(PartsTold { prefix, in_doubt })
+    }
+}
+
+/// What is told of the parts of a reply.
+#[derive(Default)]
+pub(crate) struct PartsTold {
+    /// What comes before the reason: how many were sent.
+    pub(crate) prefix: String,
+    /// Nobody knows whether one of them was sent.
+    pub(crate) in_doubt: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXTS: Texts = Texts { fold: true, max_characters: 1600, max_segments: 50 };
+
+    fn parts(text: &str, texts: Texts) -> Result<Vec<String>, (ReasonCode, String)> {
+        let parts = cut(&Private::new(text.to_owned()), texts)?;
+        Ok(parts.into_iter().map(Private::into_inner).collect())
+    }
+
+    #[test]
+    fn a_text_is_cut_as_its_channel_says() {
+        assert_eq!(parts("one two", TEXTS), Ok(vec!["one two".to_owned()]));
+        let small = Texts { max_characters: 4, ..TEXTS };
+        assert_eq!(parts("one two", small), Ok(vec!["one".to_owned(), "two".to_owned()]));
+        let smart = format!("“{}”", "a".repeat(80));
+        assert_eq!(parts(&smart, TEXTS), Ok(vec![smart.replace(['“', '”'], "\"")]));
+        assert_eq!(parts(&smart, Texts { fold: false, ..TEXTS }), Ok(vec![smart]));
+    }
+
+    #[test]
+    fn what_is_too_long_is_refused_with_its_count() {
+        let long = "word ".repeat(100);
+        let refused = parts(&long, Texts { max_segments: 3, ..TEXTS });
+        let told = "The text is too long: it takes 4 segments, and this channel sends at most 3.";
+        assert_eq!(refused, Err((ReasonCode::InvalidStructure, told.to_owned())));
+        assert!(parts(&long, Texts { max_segments: 4, ..TEXTS }).is_ok());
+    }
+}
