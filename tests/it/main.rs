@@ -4,6 +4,7 @@ mod architecture;
 mod bad_input;
 mod browser;
 mod commands;
+mod consent;
 mod conversation;
 mod crash;
 mod crash_points;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use model::{Family, MessageId, Queued, TraceId};
+use model::{Family, MessageId, Queued, Taken, TraceId};
 use runtime::{Clock, Shutdown};
 use tokio::sync::watch;
 
@@ -95,7 +95,7 @@ impl Broker {
     ///
     /// # Errors
     /// A fault no reconnect mends: a neighbour without queues.
-    pub async fn consume<M: Queued, H: Handle<M>>(
+    pub async fn consume<M: Taken, H: Handle<M>>(
         &self,
         consume: Consume,
         handler: Arc<H>,

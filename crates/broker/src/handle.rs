@@ -1,7 +1,8 @@
+use std::any::Any;
 use std::future::Future;
 use std::time::Duration;
 
-use model::Queued;
+use model::Taken;
 
 use crate::DeadReason;
 
@@ -74,8 +75,11 @@ pub struct Rejection {
     pub detail: String,
 }
 
+/// Something that is known as long as a message is in hand, ahead of its turn; it is dropped with the message.
+pub type Foresight = Box<dyn Any + Send + Sync>;
+
 /// What a consuming role does with one message. It may run twice for the same message.
-pub trait Handle<M: Queued>: Send + Sync + 'static {
+pub trait Handle<M: Taken>: Send + Sync + 'static {
     /// Whom handling this message calls, the narrowest first: a number or channel, then its account or tenant. Pace and
     /// breakers are kept for each by its name.
     fn targets(&self, message: &M) -> Vec<String> {
@@ -87,6 +91,12 @@ pub trait Handle<M: Queued>: Send + Sync + 'static {
     /// pauses one call a minute tries it, and its messages wait.
     fn paused(&self, account: &str, paused: bool) {
         let _nobody_to_tell = (account, paused);
+    }
+
+    /// What is known from a message of a type that is foreseen, as soon as it is in hand.
+    fn foresee(&self, message: &M) -> Option<Foresight> {
+        let _nothing_known = message;
+        None
     }
 
     /// Handles one message; `attempt` counts from 1.

@@ -27,7 +27,7 @@ pub use dead::{DeadLetterReport, DeadReason};
 pub use engine::Consume;
 pub use envelope::Envelope;
 pub use error::{OpenError, PublishError};
-pub use handle::{Done, Failure, Handle, Rejection};
+pub use handle::{Done, Failure, Foresight, Handle, Rejection};
 pub use letters::{Letter, Sift, Sifted, Sifting};
 pub use management::{Management, policies};
 pub use pace::Pace;

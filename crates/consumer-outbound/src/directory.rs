@@ -45,6 +45,19 @@ pub struct Channel {
     pub when_unsure: WhenUnsure,
     /// How long texts are treated.
     pub texts: Texts,
+    /// What consumers are answered who end or begin being written to; `None` where the platform sees to that itself.
+    pub consent: Option<Answers>,
+}
+
+/// What is answered to keywords; `None` is no answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answers {
+    /// To who is opted out by it.
+    pub stop: Option<String>,
+    /// To who is opted in again by it.
+    pub start: Option<String>,
+    /// To who asks for help.
+    pub help: Option<String>,
 }
 
 /// How the texts of a channel are cut.

@@ -2,15 +2,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::anyhow;
-use broker::{Broker, Consume, Done, Failure, Handle, PublishError, Rejection};
+use broker::{Broker, Consume, Done, Failure, Foresight, Handle, PublishError, Rejection};
 use jiff::Timestamp;
 use ledger::{AttemptId, Begin, Effect, Entry, Ledger, LedgerError, Outcome, POISON, What};
 use model::text::segments;
-use model::{Address, AgentReply, PhoneNumber, Private, ReasonCode, Receipt, ReceiptStatus, ReplyBody};
+use model::{Address, AgentReply, Errand, PhoneNumber, Private, ReasonCode, Receipt, ReceiptStatus, ReplyBody};
 use runtime::{Clock, Shutdown};
 use sms::{SendError, SendRequest};
 use tokio::sync::watch;
 
+use crate::consent::Stops;
 use crate::directory::{Account, Channel, Directory};
 use crate::maybe_sent::MaybeSent;
 use crate::parts::{Letter, Place};
@@ -45,8 +46,9 @@ pub(crate) const CALL_TIMEOUT: Duration = Duration::from_secs(15);
 /// A fault of the broker that no reconnect mends.
 pub async fn run(config: Config, deps: Deps, shutdown: Shutdown) -> anyhow::Result<()> {
     let broker = deps.broker.clone();
-    let room = Room { deps, expire: config.consume.expire, maybe_sent: MaybeSent::default() };
-    broker.consume::<AgentReply, _>(config.consume, Arc::new(room), shutdown).await
+    let (expire, maybe_sent, stops) = (config.consume.expire, MaybeSent::default(), Stops::default());
+    let room = Room { deps, expire, maybe_sent, stops };
+    broker.consume::<Errand, _>(config.consume, Arc::new(room), shutdown).await
 }
 
 pub(crate) struct Room {
@@ -54,11 +56,22 @@ pub(crate) struct Room {
     /// When the queue gives a reply up.
     pub(crate) expire: Duration,
     pub(crate) maybe_sent: MaybeSent,
+    pub(crate) stops: Stops,
+}
+
+/// Who wrote what is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Author {
+    /// An agent, who is told what became of it.
+    Agent,
+    /// The house, as an answer to a keyword: it is sent to those who are opted out too, and nobody is told.
+    House,
 }
 
 /// One reply on its way out, with everything its steps share.
 pub(crate) struct Walk<'a> {
     pub(crate) reply: &'a AgentReply,
+    pub(crate) author: Author,
     pub(crate) effect: Effect,
     /// Which part of the reply this is about.
     pub(crate) place: Place,
@@ -66,8 +79,10 @@ pub(crate) struct Walk<'a> {
     pub(crate) account: Arc<Account>,
 }
 
-impl Handle<AgentReply> for Room {
-    fn targets(&self, reply: &AgentReply) -> Vec<String> {
+impl Handle<Errand> for Room {
+    fn targets(&self, errand: &Errand) -> Vec<String> {
+        // A keyword is recorded whatever state its provider is in.
+        let Errand::Reply(reply) = errand else { return Vec::new() };
         // What cannot be sent needs no provider, so its verdict does not wait for one either.
         match reply.body {
             ReplyBody::Text(_) => {
@@ -81,7 +96,30 @@ impl Handle<AgentReply> for Room {
         self.deps.directory.borrow().paused(account, paused);
     }
 
-    async fn handle(&self, reply: &AgentReply, _attempt: u32) -> Result<Done, Failure> {
+    fn foresee(&self, errand: &Errand) -> Option<Foresight> {
+        match errand {
+            Errand::Reply(_) => None,
+            Errand::Consent(change) => self.hear(change),
+        }
+    }
+
+    async fn handle(&self, errand: &Errand, _attempt: u32) -> Result<Done, Failure> {
+        match errand {
+            Errand::Reply(reply) => self.reply(reply).await,
+            Errand::Consent(change) => self.change(change).await,
+        }
+    }
+
+    async fn before_dead_letter(&self, errand: &Errand, rejection: &Rejection) -> Result<(), Failure> {
+        match errand {
+            Errand::Reply(reply) => self.reply_is_dead(reply, rejection).await,
+            Errand::Consent(change) => self.change_is_dead(change, rejection).await,
+        }
+    }
+}
+
+impl Room {
+    async fn reply(&self, reply: &AgentReply) -> Result<Done, Failure> {
         let found = self.deps.directory.borrow().find(&reply.channel);
         let letter = Letter::of(reply, found.as_ref().map(|(channel, _)| channel.as_ref()));
         if let (Ok(letter), Some((channel, account))) = (&letter, &found)
@@ -95,10 +133,7 @@ impl Handle<AgentReply> for Room {
         let letter = match letter {
             Ok(letter) => letter,
             Err((code, reason)) => {
-                let attempt = match begun {
-                    Begun::First(attempt) | Begun::Interrupted { attempt, .. } => attempt,
-                };
-                return self.fail(reply, &effect, &attempt, code, &reason).await;
+                return self.fail(reply, &effect, begun.attempt(), code, &reason).await;
             }
         };
         let Some((channel, account)) = found else {
@@ -106,12 +141,12 @@ impl Handle<AgentReply> for Room {
             return Err(Failure::Reject { code: "unknown-channel", cause });
         };
         let (place, text) = letter.places().next_back().expect("there is at least one part");
-        let walk = Walk { reply, effect, place, channel, account };
+        let walk = Walk { reply, author: Author::Agent, effect, place, channel, account };
         let request = self.request(&walk, letter.to.clone(), text.clone()).await?;
         self.attempt(&walk, &request, begun).await
     }
 
-    async fn before_dead_letter(&self, reply: &AgentReply, rejection: &Rejection) -> Result<(), Failure> {
+    async fn reply_is_dead(&self, reply: &AgentReply, rejection: &Rejection) -> Result<(), Failure> {
         let effect = Effect::from(reply);
         let parts = self.told_of_parts(reply).await?;
         let (code, reason) = match self.deps.ledger.begin(effect.clone(), CALL_TIMEOUT).await.map_err(ledger_down)? {
@@ -144,6 +179,15 @@ impl Handle<AgentReply> for Room {
 pub(crate) enum Begun {
     First(AttemptId),
     Interrupted { attempt: AttemptId, began: Timestamp, until: Timestamp, begun: u32 },
+}
+
+impl Begun {
+    /// The attempt.
+    pub(crate) const fn attempt(&self) -> &AttemptId {
+        match self {
+            Self::First(attempt) | Self::Interrupted { attempt, .. } => attempt,
+        }
+    }
 }
 
 impl Room {
@@ -189,7 +233,7 @@ impl Room {
     }
 
     /// It is given up, so nobody looks for it any more.
-    fn forget(&self, reply: &AgentReply) {
+    pub(crate) fn forget(&self, reply: &AgentReply) {
         if let Some((_, account)) = self.deps.directory.borrow().find(&reply.channel) {
             self.maybe_sent.leave(&account, reply, self.deps.clock.now());
         }
@@ -220,6 +264,9 @@ impl Room {
         request: &SendRequest,
         attempt: AttemptId,
     ) -> Result<Done, Failure> {
+        if self.is_unwanted(walk).await? {
+            return self.refuse(walk, &attempt, ReasonCode::NotAllowed, verdict::OPTED_OUT).await;
+        }
         let request = SendRequest { attempt: attempt.0.clone(), ..request.clone() };
         match walk.account.provider.send(&request).await {
             Ok(sent) => self.sent(walk, &request, &attempt, sent.provider_id).await,
@@ -253,7 +300,7 @@ impl Room {
         let reports = self.deps.ledger.sent(&walk.effect, attempt, provider_id).await.map_err(ledger_down)?;
         metrics::counter!("causeway_segments_total", "channel" => walk.reply.channel.to_string())
             .increment(segments(request.text.expose()).count as u64);
-        if !walk.place.is_last() {
+        if !walk.place.is_last() || walk.author == Author::House {
             return Ok(Done::Done);
         }
         if !walk.account.accepted_is_delivered {
@@ -273,6 +320,9 @@ impl Room {
         code: ReasonCode,
         reason: &str,
     ) -> Result<Done, Failure> {
+        if walk.author == Author::House {
+            return self.finish_failed(&walk.effect, attempt, &(code, reason.to_owned())).await.map(|()| Done::Done);
+        }
         let sent = walk.place.number - 1;
         let prefix = if sent == 0 { String::new() } else { verdict::parts_sent(sent, walk.place.of) };
         let reason = format!("{prefix}{reason}");
@@ -282,9 +332,7 @@ impl Room {
         self.deps.ledger.release(&walk.effect, attempt, &reason).await.map_err(ledger_down)?;
         let whole = Effect::from(walk.reply);
         match self.begin(walk.reply, &whole).await? {
-            Some(Begun::First(attempt) | Begun::Interrupted { attempt, .. }) => {
-                self.fail(walk.reply, &whole, &attempt, code, &reason).await
-            }
+            Some(begun) => self.fail(walk.reply, &whole, begun.attempt(), code, &reason).await,
             None => Ok(Done::Duplicate),
         }
     }
@@ -307,7 +355,7 @@ impl Room {
         Ok(Done::Done)
     }
 
-    async fn finish_failed(
+    pub(crate) async fn finish_failed(
         &self,
         effect: &Effect,
         attempt: &AttemptId,
@@ -324,7 +372,7 @@ impl Room {
         let evidence = directory.find(&reply.channel).is_some_and(|(_, account)| account.accepted_is_delivered);
         match outcome {
             Outcome::Sent { .. } if evidence => self.publish_receipt(reply, ReceiptStatus::Delivered).await,
-            Outcome::Sent { .. } | Outcome::SameAs(_) => Ok(()),
+            Outcome::Sent { .. } | Outcome::SameAs(_) | Outcome::Recorded => Ok(()),
             Outcome::Failed { code, reason } => {
                 self.publish_receipt(reply, ReceiptStatus::failed(*code, reason.clone())).await
             }

@@ -1,5 +1,6 @@
 //! The room that gives consumers what agents wrote: queue `replies` → provider, and a receipt for each reply.
 
+mod consent;
 mod directory;
 mod handler;
 mod maybe_sent;
@@ -7,6 +8,6 @@ mod parts;
 mod reconcile;
 mod verdict;
 
-pub use directory::{Account, Channel, Directory, Texts, WhenUnsure};
+pub use directory::{Account, Answers, Channel, Directory, Texts, WhenUnsure};
 pub use handler::{Config, Deps, run};
 pub use verdict::{MAYBE_SENT, number_target};

@@ -10,7 +10,7 @@ use model::text::{fold, segments, split};
 use model::{AgentReply, MessageId, PhoneNumber, Private, ReasonCode};
 
 use crate::directory::{Account, Channel, Texts};
-use crate::handler::{Begun, CALL_TIMEOUT, Room, Walk, ledger_down, sendable};
+use crate::handler::{Author, Begun, CALL_TIMEOUT, Room, Walk, ledger_down, sendable};
 use crate::verdict;
 
 /// A reply as it is sent: to whom, and in which parts, of which there is at least one.
@@ -53,12 +53,12 @@ impl Place {
 
     /// The effect of this part.
     pub(crate) fn effect(self, reply: &AgentReply) -> Effect {
-        let whole = effect(reply);
+        let whole = Effect::from(reply);
         if self.is_last() {
-            whole
-        } else {
-            Effect { id: MessageId::new(format!("{}.{}", whole.id, self.number)), ..whole }
+            return whole;
         }
+        // What a provider reports of a part is not what became of the reply.
+        Effect { id: MessageId::new(format!("{}.{}", whole.id, self.number)), parties: None, ..whole }
     }
 }
 
@@ -99,7 +99,9 @@ impl Room {
                     Begun::Interrupted { attempt, began, until, begun }
                 }
             };
-            let walk = Walk { reply, effect, place, channel: Arc::clone(channel), account: Arc::clone(account) };
+            let author = Author::Agent;
+            let walk =
+                Walk { reply, author, effect, place, channel: Arc::clone(channel), account: Arc::clone(account) };
             let request = self.request(&walk, letter.to.clone(), text.clone()).await?;
             self.attempt(&walk, &request, begun).await?;
             return Err(Failure::NotYet { after: Duration::ZERO });

@@ -12,6 +12,9 @@ use crate::handler::Walk;
 /// What an agent is told of a reply whose fate nobody could find out.
 pub const MAYBE_SENT: &str = "It is not known whether this message was sent; it may have been delivered.";
 
+/// What an agent is told whose recipient does not want to be written to.
+pub(crate) const OPTED_OUT: &str = "The recipient has opted out of messages from this number (STOP); it was not sent.";
+
 /// What an agent is told before the reason, where a part of a reply was sent.
 pub(crate) fn parts_sent(sent: usize, of: usize) -> String {
     format!("Only {sent} of {of} parts went out. ")

@@ -1,6 +1,6 @@
 use std::collections::HashMap;
 
-use model::{Address, ChannelName, Country, NeighbourName, PhoneNumber};
+use model::{Address, ChannelName, Country, Keywords, NeighbourName, PhoneNumber};
 use sms::Provider;
 
 /// One SMS channel.
@@ -16,6 +16,8 @@ pub struct Channel {
     pub number: String,
     /// How consumers' numbers are normalised.
     pub country: Option<Country>,
+    /// What consumers may ask for with a word; `None` where the platform sees to that itself.
+    pub keywords: Option<Keywords>,
 }
 
 impl Channel {

@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use broker::{Broker, PublishError, QueueName};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
-use model::{Family, InboundMessage, MessageId, NeighbourName, TraceId};
+use model::{ConsentChange, Family, InboundMessage, MessageId, NeighbourName, TraceId};
 use runtime::Clock;
 use runtime::http_server::{http_error, read_body};
 use sms::ConsumerText;
@@ -79,6 +79,24 @@ async fn event(
     accepted()
 }
 
+/// What a message asks for, where it is a keyword. It goes straight to where replies are sent from, so that a STOP never waits
+/// for a Genesys that is down, and goes first, so that it is not lost to a broker that takes one and not the other.
+fn consent_change(provider: &NeighbourName, channel: &Channel, message: &InboundMessage) -> Option<ConsentChange> {
+    let keyword = channel.keywords.as_ref()?.find(message.text.expose())?;
+    Some(ConsentChange {
+        id: ConsentChange::derive_id(&message.id),
+        channel: message.channel.clone(),
+        provider: provider.clone(),
+        from: message.from.clone(),
+        keyword,
+        message: message.id.clone(),
+        arrival: message.arrival.clone(),
+        session: message.session.clone(),
+        trace: message.trace.clone(),
+        received_at: message.received_at,
+    })
+}
+
 /// Providers send no trace id, so a message's walk begins here.
 fn new_trace() -> TraceId {
     TraceId::new(uuid::Uuid::new_v4().to_string())
@@ -122,6 +140,10 @@ impl Room {
             trace: new_trace(),
             received_at,
         };
+        if let Some(change) = consent_change(provider, channel, &message) {
+            self.broker.publish(&change).await?;
+            tracing::info!(message.id = %change.id, trace.id = %change.trace, channel = %channel.name, "a keyword was accepted");
+        }
         self.broker.publish(&message).await?;
         tracing::info!(message.id = %message.id, trace.id = %message.trace, channel = %channel.name, "a consumer's message was accepted");
         let stamp = received_at.as_second() as f64;

@@ -69,6 +69,7 @@ pub(crate) fn told(outcome: &Outcome, attempt: &AttemptId) -> (What, String) {
         Outcome::Sent { foreign_id: Some(id) } => (What::Sent, format!("attempt {}, called {id} there", attempt.0)),
         Outcome::Sent { foreign_id: None } => (What::Sent, format!("attempt {}", attempt.0)),
         Outcome::Failed { code, reason } => (What::Failed, format!("{}: {reason}", code.number())),
+        Outcome::Recorded => (What::Consent, format!("attempt {}: nothing to answer", attempt.0)),
         Outcome::SameAs(id) => (What::Sent, format!("nothing: it is the same message as {id}")),
     }
 }
@@ -105,6 +106,6 @@ pub(crate) const SENT_WITH_AN_ID: &str = "{\"Sent\":{\"foreign_id\":\"%";
 pub(crate) fn foreign_id(outcome: &str) -> Result<Option<String>, serde_json::Error> {
     match serde_json::from_str(outcome)? {
         Outcome::Sent { foreign_id } => Ok(foreign_id),
-        Outcome::Failed { .. } | Outcome::SameAs(_) => Ok(None),
+        Outcome::Failed { .. } | Outcome::SameAs(_) | Outcome::Recorded => Ok(None),
     }
 }

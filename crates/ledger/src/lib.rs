@@ -4,6 +4,7 @@
 //! *interrupted*, to be looked into, never blindly repeated. No text of a message is ever in here.
 
 mod common;
+mod consent;
 mod ledger;
 mod marks;
 mod passport;
@@ -16,6 +17,7 @@ mod types;
 #[cfg(feature = "contract")]
 pub mod contract;
 
+pub use consent::{Consent, ConsentRecord};
 pub use ledger::{Config, Ledger, PostgresConfig, SqliteConfig, TimeSource};
 pub use marks::{Lease, Mark};
 pub use person::{Erased, Erasure, KeptArrival, KeptEffect, KeptReceipt, KeptSession, Person};

@@ -120,6 +120,8 @@ pub enum Outcome {
     },
     /// It was the same message as another one.
     SameAs(MessageId),
+    /// Nothing was to be done abroad; what it says is recorded.
+    Recorded,
 }
 
 /// Whether an arrival is a new message.
@@ -195,6 +197,8 @@ pub enum What {
     Dead,
     /// It was put back from the dead letters, to be tried anew.
     Replayed,
+    /// What its consumer wants was recorded.
+    Consent,
     /// It was removed from the dead letters, for the reason that stands there.
     Discarded,
 }
@@ -215,10 +219,11 @@ impl What {
             Self::Dead => "dead",
             Self::Replayed => "replayed",
             Self::Discarded => "discarded",
+            Self::Consent => "consent",
         }
     }
 
-    pub(crate) const ALL: [Self; 12] = [
+    pub(crate) const ALL: [Self; 13] = [
         Self::Received,
         Self::Began,
         Self::Released,
@@ -231,6 +236,7 @@ impl What {
         Self::Dead,
         Self::Replayed,
         Self::Discarded,
+        Self::Consent,
     ];
 }
 

@@ -3,18 +3,22 @@
 //! Nothing here does I/O, reads a clock or knows the JSON of a foreign system.
 
 mod address;
+mod consent;
 mod conversation;
 mod ids;
 mod message;
 mod private;
 mod queue;
 mod receipt;
+mod taken;
 pub mod text;
 
 pub use address::{Address, AddressError, Country, PhoneNumber};
+pub use consent::{ConsentChange, Keyword, KeywordError, Keywords};
 pub use conversation::ConversationKey;
 pub use ids::{ChannelId, ChannelName, IdError, MessageId, NeighbourName, SessionId, TraceId};
 pub use message::{AgentReply, Arrival, ArrivalPath, InboundMessage, Receipt, ReplyBody, Unsendable};
 pub use private::Private;
 pub use queue::{DecodeError, Family, Queued, decode, encode};
 pub use receipt::{ReasonCode, ReceiptReason, ReceiptStatus};
+pub use taken::{Errand, Taken};

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{ConversationKey, MessageId, NeighbourName, TraceId};
 
-/// The three queue families, one to each message type.
+/// The three queue families, one to each message type; a consumer's keyword stands with the replies it may forbid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Family {
@@ -70,6 +70,12 @@ struct Incoming<M> {
 /// A body that cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum DecodeError {
+    /// Its `type` does not belong in this queue.
+    #[error("its type is not {known}")]
+    Type {
+        /// The type that does.
+        known: &'static str,
+    },
     /// Written by a version of the house that this one does not know.
     #[error("body has version {found}, this build reads {known}")]
     Version {

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use model::{NeighbourName, Queued};
+use model::{NeighbourName, Taken};
 use runtime::{Backoff, Shutdown};
 use tokio::task::JoinSet;
 
@@ -45,7 +45,7 @@ pub struct Consume {
 const RESUBSCRIBE: Backoff = Backoff { base: Duration::from_millis(100), cap: Duration::from_secs(5) };
 
 /// Runs one loop per neighbour and partition until all have stopped.
-pub(crate) async fn consume<M: Queued, H: Handle<M>>(
+pub(crate) async fn consume<M: Taken, H: Handle<M>>(
     broker: Broker,
     consume: Consume,
     handler: Arc<H>,
@@ -58,7 +58,7 @@ pub(crate) async fn consume<M: Queued, H: Handle<M>>(
     let mut loops = JoinSet::new();
     for neighbour in &consume.neighbours {
         for partition in 0..broker.topology().partitions {
-            let queue = QueueName::Work { family: M::FAMILY, neighbour: neighbour.clone(), partition };
+            let queue = QueueName::Work { family: M::QUEUES, neighbour: neighbour.clone(), partition };
             anyhow::ensure!(known.contains(&queue), "{queue} is not a queue of this installation");
             let worker = Worker {
                 meters: Meters::of(&queue),
@@ -80,7 +80,7 @@ pub(crate) async fn consume<M: Queued, H: Handle<M>>(
 }
 
 /// Reads one queue, one subscription after the other, until the soft stage.
-async fn read<M: Queued, H: Handle<M>>(broker: Broker, worker: Arc<Worker<M, H>>) {
+async fn read<M: Taken, H: Handle<M>>(broker: Broker, worker: Arc<Worker<M, H>>) {
     let mut carried = HashMap::new();
     let mut losses: u32 = 0;
     while !worker.shutdown.is_stopping() {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use jiff::{SignedDuration, Timestamp};
-use model::Queued;
+use model::Taken;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
@@ -12,8 +12,8 @@ use tokio_util::sync::CancellationToken;
 use super::lane::{Lanes, lane_of};
 use super::meters::seconds;
 use super::work::{Finished, Verdict, Worker};
-use crate::Handle;
 use crate::source::{Content, Delivery, Lost, Source, Tag};
+use crate::{Foresight, Handle};
 
 /// A message in hand for longer goes back with everything behind it, well before RabbitMQ's consumer timeout or the
 /// embedded store's lease (half an hour each) would take it away.
@@ -55,12 +55,14 @@ pub(super) struct Session<'a, M, H> {
 struct InHand {
     received_at: Timestamp,
     taken_at: Timestamp,
+    /// Kept until the message is settled, or handed back.
+    _foreseen: Option<Foresight>,
 }
 
 /// The hard stage.
 struct Forced;
 
-impl<'a, M: Queued, H: Handle<M>> Session<'a, M, H> {
+impl<'a, M: Taken, H: Handle<M>> Session<'a, M, H> {
     pub(super) fn new(worker: Arc<Worker<M, H>>, source: Source, carried: &'a mut HashMap<String, u32>) -> Self {
         Self {
             worker,
@@ -137,10 +139,21 @@ impl<'a, M: Queued, H: Handle<M>> Session<'a, M, H> {
             Content::Envelope(envelope) => envelope.received_at,
             Content::Foreign { .. } => taken_at,
         };
-        self.in_hand.insert(delivery.tag, InHand { received_at, taken_at });
+        let foreseen = self.foresee(&delivery);
+        self.in_hand.insert(delivery.tag, InHand { received_at, taken_at, _foreseen: foreseen });
         if let Some(delivery) = self.lanes.enter(delivery) {
             self.start(delivery);
         }
+    }
+
+    /// What cannot be read is told of in its turn.
+    fn foresee(&self, delivery: &Delivery) -> Option<Foresight> {
+        let Content::Envelope(envelope) = &delivery.content else { return None };
+        if !M::is_foreseen(&envelope.kind) {
+            return None;
+        }
+        let message = M::read(&envelope.kind, &envelope.body).ok()?;
+        self.worker.handler.foresee(&message)
     }
 
     fn start(&mut self, delivery: Delivery) {
@@ -224,7 +237,7 @@ impl<'a, M: Queued, H: Handle<M>> Session<'a, M, H> {
 }
 
 /// Settles a batch, which it consumes: nothing is settled twice. What cannot be settled comes back with the subscription.
-async fn settle<M: Queued, H: Handle<M>>(
+async fn settle<M: Taken, H: Handle<M>>(
     worker: &Worker<M, H>,
     source: &Source,
     batch: Vec<Finished>,

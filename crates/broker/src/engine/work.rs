@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use jiff::{SignedDuration, Timestamp};
-use model::Queued;
+use jiff::SignedDuration;
+use model::Taken;
 use runtime::{Clock, Shutdown};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
@@ -71,7 +71,7 @@ enum Leave {
     Ended,
 }
 
-impl<M: Queued, H: Handle<M>> Worker<M, H> {
+impl<M: Taken, H: Handle<M>> Worker<M, H> {
     /// Works on one message until it has a verdict. `failed` tries were made before; `ended` ends with the subscription.
     pub(super) async fn work(self: Arc<Self>, delivery: Delivery, failed: u32, ended: CancellationToken) -> Finished {
         let verdict = match &delivery.content {
@@ -99,10 +99,7 @@ impl<M: Queued, H: Handle<M>> Worker<M, H> {
             tracing::warn!(detail, "a message cannot be read; dead-lettered");
             Verdict::Dead(self.letter(&DeadReason::Unreadable, detail))
         };
-        if envelope.kind != M::TYPE {
-            return unreadable(&format!("its type is not {}", M::TYPE));
-        }
-        match model::decode::<M>(&envelope.body) {
+        match M::read(&envelope.kind, &envelope.body) {
             Ok(message) => self.try_until_settled(&message, failed, ended).await,
             Err(error) => unreadable(&error.to_string()),
         }
@@ -115,7 +112,7 @@ impl<M: Queued, H: Handle<M>> Worker<M, H> {
             if self.shutdown.is_stopping() || ended.is_cancelled() {
                 return Verdict::Abandoned(failed);
             }
-            let Some(left) = self.time_left(message.received_at()) else {
+            let Some(left) = self.time_left(message) else {
                 return self.reject(message, DeadReason::Expired, "older than it may be", failed, ended).await;
             };
             let passes = match self.leave_to_call(&targets, left, ended).await {
@@ -233,9 +230,12 @@ impl<M: Queued, H: Handle<M>> Worker<M, H> {
         }
     }
 
-    fn time_left(&self, received_at: Timestamp) -> Option<Duration> {
+    fn time_left(&self, message: &M) -> Option<Duration> {
+        if !message.expires() {
+            return Some(Duration::MAX);
+        }
         let expire = SignedDuration::try_from(self.consume.expire).unwrap_or(SignedDuration::MAX);
-        let left = expire.saturating_sub(self.clock.now().duration_since(received_at));
+        let left = expire.saturating_sub(self.clock.now().duration_since(message.since()));
         Duration::try_from(left).ok().filter(|left| !left.is_zero())
     }
 

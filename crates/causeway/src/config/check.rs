@@ -8,6 +8,7 @@ use genesys::{SecretEncoding, Secrets};
 use model::{ChannelId, ChannelName, Country, NeighbourName};
 use secrecy::SecretString;
 
+use super::consent::{consent, switch};
 use super::section::{Section, parse_duration};
 use super::settings::{
     Auth, Channel, ChannelKind, DeliveredWhen, EmailProvider, Genesys, Login, NetSapiensProvider, Provider,
@@ -80,8 +81,9 @@ pub(super) fn provider(section: Section<'_>) -> Option<Provider> {
         }
     };
     let pace = pace(&section);
+    let consent = switch(&section, true);
     section.finish();
-    Some(Provider { name: name?, kind: kind?, pace })
+    Some(Provider { name: name?, kind: kind?, pace, consent })
 }
 
 fn pace(section: &Section<'_>) -> Option<Pace> {
@@ -212,7 +214,10 @@ pub(super) fn channel(
     let provider = one_of(&section, "provider", providers.iter().map(|one| Some(&one.as_ref()?.name)).collect());
     let secrets = secrets(&section);
     let kind = match sms? {
-        true => sms_kind(&section, id.as_deref()),
+        true => {
+            let found = providers.iter().flatten().find(|one| Some(&one.name) == provider.as_ref());
+            sms_kind(&section, id.as_deref(), found.is_none_or(|one| one.consent))
+        }
         false => {
             for key in ["inbound", "open_media_service", "email_as", "list_unsubscribe"] {
                 section.not_yet(key);
@@ -263,7 +268,7 @@ fn channel_name(section: &Section<'_>, id: Option<&str>) -> Option<ChannelName> 
     }
 }
 
-fn sms_kind(section: &Section<'_>, id: Option<&str>) -> Option<ChannelKind> {
+fn sms_kind(section: &Section<'_>, id: Option<&str>, keywords: bool) -> Option<ChannelKind> {
     let user = section.required("user", "the extension that owns the number, such as \"9000\"");
     let number = section.string("number").or_else(|| id.map(str::to_owned));
     let country =
@@ -271,7 +276,8 @@ fn sms_kind(section: &Section<'_>, id: Option<&str>) -> Option<ChannelKind> {
             if text.is_empty() { Some(None) } else { text.to_uppercase().parse::<Country>().ok().map(Some) }
         });
     let texts = texts(section);
-    Some(ChannelKind::Sms { user: user?, number: number?, country, texts })
+    let consent = consent(section, keywords, texts.max_characters);
+    Some(ChannelKind::Sms { user: user?, number: number?, country, texts, consent })
 }
 
 fn secrets(section: &Section<'_>) -> Option<Secrets> {

@@ -1,6 +1,7 @@
 //! The configuration: defaults under a TOML file under the environment, read into types that cannot be illegal.
 
 mod check;
+mod consent;
 mod load;
 mod problems;
 mod section;
@@ -13,8 +14,9 @@ pub use load::{Loaded, load};
 pub use problems::{Problem, Problems};
 pub(crate) use section::parse_duration;
 pub use settings::{
-    Admin, Auth, Blobs, Channel, ChannelKind, Config, Control, DeliveredWhen, EmailProvider, Expire, Genesys, Http,
-    LedgerSettings, Log, Login, NetSapiensProvider, Provider, ProviderKind, ReplyPolicy, Stop, Tls, WhenUnsure,
+    Admin, Auth, Blobs, Channel, ChannelKind, Config, Consent, Control, DeliveredWhen, EmailProvider, Expire, Genesys,
+    Http, LedgerSettings, Log, Login, NetSapiensProvider, Provider, ProviderKind, ReplyPolicy, Stop, Texts, Tls,
+    WhenUnsure,
 };
 pub use tree::Source;
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use genesys::Secrets;
 use http::StatusCode;
-use model::{ChannelId, ChannelName, Country, NeighbourName};
+use model::{ChannelId, ChannelName, Country, Keywords, NeighbourName};
 use secrecy::SecretString;
 
 /// Everything a process needs.
@@ -183,6 +183,8 @@ pub struct Provider {
     pub kind: ProviderKind,
     /// How many sends it is given.
     pub pace: Option<Pace>,
+    /// Whether its channels look for keywords, where they say nothing themselves.
+    pub consent: bool,
 }
 
 /// What a provider is.
@@ -292,6 +294,19 @@ pub struct ReplyPolicy {
     pub when_unsure: WhenUnsure,
 }
 
+/// The keywords of a channel and the answers to them; `None` is no answer.
+#[derive(Debug, Clone)]
+pub struct Consent {
+    /// The words.
+    pub keywords: Keywords,
+    /// To who opts out.
+    pub stop: Option<String>,
+    /// To who opts in again.
+    pub start: Option<String>,
+    /// To who asks for help.
+    pub help: Option<String>,
+}
+
 /// How long texts of a channel are treated.
 #[derive(Debug, Clone, Copy)]
 pub struct Texts {
@@ -316,6 +331,8 @@ pub enum ChannelKind {
         country: Option<Country>,
         /// How long texts are treated.
         texts: Texts,
+        /// What consumers may ask for with a keyword; `None` where the platform sees to that itself.
+        consent: Option<Consent>,
     },
     /// Mail; read and checked, not served yet.
     Email,

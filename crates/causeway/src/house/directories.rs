@@ -112,12 +112,13 @@ fn providers(config: &Config, http: &HttpClient, clock: &Clock, ledger: Option<&
 
 fn ingress(config: &Config, providers: &[Provider]) -> ingress::Directory {
     let channels = config.channels.iter().filter_map(|channel| match &channel.kind {
-        ChannelKind::Sms { number, country, .. } => Some(ingress::Channel {
+        ChannelKind::Sms { number, country, consent, .. } => Some(ingress::Channel {
             name: channel.name.clone(),
             genesys: channel.genesys.clone(),
             provider: channel.provider.clone(),
             number: number.clone(),
             country: *country,
+            keywords: consent.as_ref().map(|consent| consent.keywords.clone()),
         }),
         ChannelKind::Email => None,
     });
@@ -194,7 +195,7 @@ fn consumer(config: &Config, providers: &[Provider], doors: &Doors) -> consumer_
         })
     });
     let channels = config.channels.iter().filter_map(|channel| match &channel.kind {
-        ChannelKind::Sms { user, number, texts, .. } => Some(consumer_outbound::Channel {
+        ChannelKind::Sms { user, number, texts, consent, .. } => Some(consumer_outbound::Channel {
             name: channel.name.clone(),
             provider: channel.provider.clone(),
             user: user.clone(),
@@ -208,6 +209,11 @@ fn consumer(config: &Config, providers: &[Provider], doors: &Doors) -> consumer_
                 max_characters: texts.max_characters,
                 max_segments: texts.max_segments,
             },
+            consent: consent.as_ref().map(|consent| consumer_outbound::Answers {
+                stop: consent.stop.clone(),
+                start: consent.start.clone(),
+                help: consent.help.clone(),
+            }),
         }),
         ChannelKind::Email => None,
     });

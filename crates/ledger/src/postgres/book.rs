@@ -29,6 +29,7 @@ pub(crate) struct Wants {
     /// Messages by the digest of a provider and the id it gave them: what was sent under it, and what was reported of it.
     pub(super) sent: BTreeSet<Vec<u8>>,
     pub(super) marks: BTreeSet<String>,
+    pub(super) consents: BTreeSet<Vec<u8>>,
 }
 
 impl Wants {
@@ -55,6 +56,7 @@ impl Wants {
         self.sessions.extend(other.sessions.iter().cloned());
         self.sent.extend(other.sent.iter().cloned());
         self.marks.extend(other.marks.iter().cloned());
+        self.consents.extend(other.consents.iter().cloned());
         for (key, (low, high)) in &other.twins {
             let range = self.twins.entry(key.clone()).or_insert((*low, *high));
             *range = (range.0.min(*low), range.1.max(*high));
@@ -154,6 +156,15 @@ pub(super) struct ReportRow {
     pub(super) about: Option<String>,
 }
 
+pub(super) struct ConsentRow {
+    pub(super) channel: String,
+    pub(super) consumer: String,
+    pub(super) state: String,
+    pub(super) reason: String,
+    pub(super) changed_by: String,
+    pub(super) changed_at: i64,
+}
+
 /// A line to write.
 pub(super) struct NewLine {
     pub(super) at: i64,
@@ -185,6 +196,7 @@ pub(crate) struct Book<'a> {
     /// By the same key and the word of the state.
     pub(super) reports: BTreeMap<(Vec<u8>, String), Kept<ReportRow>>,
     pub(super) marks: BTreeMap<String, Kept<MarkRow>>,
+    pub(super) consents: BTreeMap<Vec<u8>, Kept<ConsentRow>>,
     pub(super) lines: Vec<NewLine>,
     /// Attempts the job in hand began.
     pub(super) opened: Vec<String>,

@@ -185,7 +185,7 @@ pub(crate) fn reopen(book: &mut Book<'_>, effect: &Effect, recipient: Option<&st
         row(book, effect).map(|row| (row.outcome.clone(), row.attempt.clone(), row.deadline)).unwrap_or_default();
     let outcome = outcome.map(|outcome| serde_json::from_str(&outcome).map_err(|_| unknown("an outcome")));
     match outcome.transpose()? {
-        Some(Outcome::Sent { .. } | Outcome::SameAs(_)) => return Ok(Reopened::AlreadySent),
+        Some(Outcome::Sent { .. } | Outcome::SameAs(_) | Outcome::Recorded) => return Ok(Reopened::AlreadySent),
         Some(Outcome::Failed { .. }) | None => {}
     }
     let until = timestamp(deadline.unwrap_or_default());

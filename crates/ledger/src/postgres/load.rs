@@ -6,7 +6,7 @@ use model::Family;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Error, Row, Statement};
 
-use super::book::{ArrivalRow, Attempts, Kept, ReceiptRow, ReportRow, SentRow, SessionRow};
+use super::book::{ArrivalRow, Attempts, ConsentRow, Kept, ReceiptRow, ReportRow, SentRow, SessionRow};
 use super::fault::{Fault, is_echo};
 use super::link::Link;
 use super::{Book, Wants, digest, reports, timestamp, unknown};
@@ -62,6 +62,7 @@ pub(super) async fn load<'a>(
     let sessions: Vec<_> = wants.sessions.iter().map(Vec::as_slice).collect();
     let sent: Vec<_> = wants.sent.iter().map(Vec::as_slice).collect();
     let marks: Vec<_> = wants.marks.iter().map(String::as_str).collect();
+    let consents: Vec<_> = wants.consents.iter().map(Vec::as_slice).collect();
 
     let lock: [&(dyn ToSql + Sync); 2] = [&ARRIVING, &buckets];
     let effect: [&(dyn ToSql + Sync); 2] = [&families, &ids];
@@ -71,31 +72,33 @@ pub(super) async fn load<'a>(
     let session: [&(dyn ToSql + Sync); 1] = [&sessions];
     let called: [&(dyn ToSql + Sync); 1] = [&sent];
     let mark: [&(dyn ToSql + Sync); 1] = [&marks];
+    let consent: [&(dyn ToSql + Sync); 1] = [&consents];
     // Polled in this order, which is the order in which they are sent: locks of fingerprints before locks of rows.
     let (begun, locked, effects, receipts, rest) = join5(
         link.client.batch_execute(patience.begin()),
         ask(link, &statements.lock_arrivals, &lock, !buckets.is_empty()),
         ask(link, &statements.load_effects, &effect, !ids.is_empty()),
         ask(link, &statements.load_receipts, &receipt, !receipts.is_empty()),
-        join4(
+        join5(
             ask(link, &statements.load_arrived, &arrival, !arrived.is_empty()),
             ask(link, &statements.load_twins, &twin, !near.is_empty()),
             ask(link, &statements.load_sessions, &session, !sessions.is_empty()),
-            join4(
+            join5(
                 ask(link, &statements.load_marks, &mark, !marks.is_empty()),
                 ask(link, &statements.load_sent, &called, !sent.is_empty()),
                 ask(link, &statements.load_reports, &called, !sent.is_empty()),
+                ask(link, &statements.load_consents, &consent, !consents.is_empty()),
                 ask(link, &statements.now, &[], true),
             ),
         ),
     )
     .await;
-    let (arrived, twins, sessions, (marks, sent, reports, now)) = rest;
-    let [effects, receipts, arrived, twins, sessions, marks, sent, reports, now, _locked] =
-        all(begun, [effects, receipts, arrived, twins, sessions, marks, sent, reports, now, locked])?;
+    let (arrived, twins, sessions, (marks, sent, reports, consents, now)) = rest;
+    let [effects, receipts, arrived, twins, sessions, marks, sent, reports, consents, now, _locked] =
+        all(begun, [effects, receipts, arrived, twins, sessions, marks, sent, reports, consents, now, locked])?;
     let database =
         now.first().map(|row| row.try_get(0).map(timestamp)).transpose().map_err(|error| Fault::of(&error))?;
-    let rows: [&[Row]; 6] = [&effects, &receipts, &arrived, &twins, &sessions, &marks];
+    let rows: [&[Row]; 7] = [&effects, &receipts, &arrived, &twins, &sessions, &marks, &consents];
     let book = fill(empty(hand, database), rows).map_err(|error| Fault::of(&error))?;
     fill_reports(book, &sent, &reports).map_err(|error| Fault::of(&error))
 }
@@ -113,6 +116,7 @@ fn empty<'a>(hand: &Hand<'a>, database: Option<Timestamp>) -> Book<'a> {
         sent: BTreeMap::new(),
         reports: BTreeMap::new(),
         marks: BTreeMap::new(),
+        consents: BTreeMap::new(),
         lines: Vec::new(),
         opened: Vec::new(),
     }
@@ -152,8 +156,8 @@ fn buckets(wants: &Wants) -> Vec<i32> {
     wants.twins.keys().map(bucket).chain(called).collect::<BTreeSet<_>>().into_iter().collect()
 }
 
-fn fill<'a>(mut book: Book<'a>, rows: [&[Row]; 6]) -> Result<Book<'a>, Error> {
-    let [effects, receipts, arrived, twins, sessions, marks] = rows;
+fn fill<'a>(mut book: Book<'a>, rows: [&[Row]; 7]) -> Result<Book<'a>, Error> {
+    let [effects, receipts, arrived, twins, sessions, marks, consents] = rows;
     for row in effects {
         let family: &str = row.try_get(0)?;
         let Some(family) = Family::ALL.into_iter().find(|one| one.word() == family) else { continue };
@@ -205,6 +209,9 @@ fn fill<'a>(mut book: Book<'a>, rows: [&[Row]; 6]) -> Result<Book<'a>, Error> {
             until: row.try_get(4)?,
         };
         book.marks.insert(row.try_get(0)?, Kept::read(known));
+    }
+    for row in consents {
+        book.consents.insert(row.try_get(6)?, Kept::read(ConsentRow::read(row)?));
     }
     Ok(book)
 }

@@ -6,10 +6,10 @@ use tokio_postgres::{Error, Row};
 
 use super::fault::{FASTER, Fault};
 use super::link::{Link, in_time};
-use super::{digest, millis, person, reports, text, timestamp, unknown};
+use super::{consents, digest, millis, person, reports, text, timestamp, unknown};
 use crate::common::{CLAIMED, LINES, Raw, SENT_WITH_AN_ID, by_message, foreign_id, numbers};
 use crate::receipts::{State, verdict};
-use crate::{Line, Person, ReceiptVerdict};
+use crate::{ConsentRecord, Line, Person, ReceiptVerdict};
 
 /// Whoever asked.
 pub(crate) type Caller<T> = oneshot::Sender<Result<T, String>>;
@@ -28,6 +28,10 @@ pub(crate) enum Look {
     About(ChannelName, String, ReceiptStatus, Caller<Vec<(Receipt, ReceiptVerdict)>>),
     /// Everything about one consumer.
     Person(String, Caller<Person>),
+    /// What is recorded of a consumer on a channel.
+    Consent(ChannelName, Address, Caller<Option<ConsentRecord>>),
+    /// The records behind a channel and consumer, so many.
+    ConsentsAfter((String, String), u32, Caller<Vec<ConsentRecord>>),
     /// What time it is there.
     Now(Caller<Timestamp>),
 }
@@ -46,6 +50,12 @@ impl Look {
                 answer(caller, in_time(about(link, &channel, &message, &status)).await)
             }
             Self::Person(consumer, caller) => answer(caller, in_time(person::person(link, &consumer)).await),
+            Self::Consent(channel, consumer, caller) => {
+                answer(caller, in_time(consents::find(link, &channel, &consumer)).await)
+            }
+            Self::ConsentsAfter(after, limit, caller) => {
+                answer(caller, in_time(consents::after(link, &after, limit)).await)
+            }
             Self::Now(caller) => answer(caller, in_time(now(link)).await.map(|now| given.unwrap_or(now))),
         }
     }
@@ -58,6 +68,8 @@ impl Look {
             Self::Reported(.., caller) => tell(caller, Err(why.to_owned())),
             Self::About(.., caller) => tell(caller, Err(why.to_owned())),
             Self::Person(_, caller) => tell(caller, Err(why.to_owned())),
+            Self::Consent(.., caller) => tell(caller, Err(why.to_owned())),
+            Self::ConsentsAfter(.., caller) => tell(caller, Err(why.to_owned())),
             Self::Now(caller) => tell(caller, Err(why.to_owned())),
         }
     }

@@ -6,6 +6,7 @@
 
 pub(crate) mod arrivals;
 mod book;
+pub(crate) mod consents;
 mod dial;
 pub(crate) mod effects;
 mod fault;

@@ -1,8 +1,8 @@
-use futures_util::future::{join, join3, join5};
+use futures_util::future::{join3, join5};
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Error, Statement};
 
-use super::book::{ArrivalRow, Kept, NewLine, Origin, SessionRow};
+use super::book::{ArrivalRow, ConsentRow, Kept, NewLine, Origin, SessionRow};
 use super::fault::Fault;
 use super::link::Link;
 use super::load::all;
@@ -33,17 +33,18 @@ pub(super) async fn save(link: &Link, book: &Book<'_>) -> Result<(), Fault> {
         join5(
             make_arrivals(link, &arrivals, at),
             keep_sessions(link, &written, &sessions, at),
-            join(
+            join3(
                 write_marks(link, &statements.make_marks, book, Origin::Made),
                 write_marks(link, &statements.change_marks, book, Origin::Changed),
+                keep_consents(link, book),
             ),
             make_lines(link, &book.lines),
             join3(make_sent(link, book), make_reports(link, book), link.client.batch_execute("COMMIT")),
         ),
     )
     .await;
-    let (five, six, (seven, eight), nine, (ten, eleven, committed)) = rest;
-    all(committed, [one, two, three, four, five, six, seven, eight, nine, ten, eleven]).map(|_done| ())
+    let (five, six, (seven, eight, nine), ten, (eleven, twelve, committed)) = rest;
+    all(committed, [one, two, three, four, five, six, seven, eight, nine, ten, eleven, twelve]).map(|_done| ())
 }
 
 fn is_made<T>(kept: &&Kept<T>) -> bool {
@@ -229,6 +230,23 @@ async fn write_marks(link: &Link, statement: &Statement, book: &Book<'_>, origin
     let until: Vec<_> = rows.iter().map(|row| row.until).collect();
     let parameters: [&(dyn ToSql + Sync); 5] = [&names, &values, &versions, &owners, &until];
     put(link, statement, &parameters, names.len()).await
+}
+
+async fn keep_consents(link: &Link, book: &Book<'_>) -> Result<u64, Error> {
+    let written = book.consents.iter().filter(|(_, kept)| kept.origin != Origin::Read);
+    let (keys, rows): (Vec<&[u8]>, Vec<&ConsentRow>) = written.map(|(key, kept)| (key.as_slice(), &kept.row)).unzip();
+    let texts = |of: fn(&ConsentRow) -> &str| -> Vec<&str> { rows.iter().map(|row| of(row)).collect() };
+    let at: Vec<_> = rows.iter().map(|row| row.changed_at).collect();
+    let parameters: [&(dyn ToSql + Sync); 7] = [
+        &keys,
+        &texts(|row| &row.channel),
+        &texts(|row| &row.consumer),
+        &texts(|row| &row.state),
+        &texts(|row| &row.reason),
+        &texts(|row| &row.changed_by),
+        &at,
+    ];
+    put(link, &link.statements.keep_consents, &parameters, keys.len()).await
 }
 
 async fn make_lines(link: &Link, lines: &[NewLine]) -> Result<u64, Error> {

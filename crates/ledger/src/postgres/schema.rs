@@ -7,7 +7,7 @@ use super::fault;
 /// A foreign id has no length that could be relied on, and a B-tree refuses what is long: such columns have hash indexes, which
 /// take anything, or a digest as their key. What is touched after it was made has no index on the time of that touch, so that
 /// the end of an effect changes its row in place and no index.
-const STEPS: [&str; 3] = [
+const STEPS: [&str; 4] = [
     r#"
 CREATE TABLE causeway.effects (
     family      TEXT COLLATE "C" NOT NULL,
@@ -109,6 +109,18 @@ CREATE TABLE causeway.marks (
     lease_owner TEXT COLLATE "C",
     lease_until BIGINT
 ) WITH (fillfactor = 70);
+"#,
+    // No row of it is ever forgotten.
+    r#"
+CREATE TABLE causeway.consents (
+    key        BYTEA PRIMARY KEY,
+    channel    TEXT COLLATE "C" NOT NULL,
+    consumer   TEXT COLLATE "C" NOT NULL,
+    state      TEXT COLLATE "C" NOT NULL,
+    reason     TEXT COLLATE "C" NOT NULL,
+    changed_by TEXT COLLATE "C" NOT NULL,
+    changed_at BIGINT NOT NULL
+);
 "#,
 ];
 

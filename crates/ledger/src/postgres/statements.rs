@@ -21,6 +21,10 @@ const LOAD_SESSIONS: &str = "SELECT s.key, s.session, s.used_at FROM causeway.se
     JOIN unnest($1::bytea[]) AS wanted (key) ON s.key = wanted.key";
 const LOAD_MARKS: &str = "SELECT m.name, m.value, m.version, m.lease_owner, m.lease_until FROM causeway.marks AS m
     JOIN unnest($1::text[]) AS wanted (name) ON m.name = wanted.name ORDER BY m.name FOR NO KEY UPDATE OF m";
+const LOAD_CONSENTS: &str = "SELECT c.channel, c.consumer, c.state, c.reason, c.changed_by, c.changed_at, c.key
+    FROM causeway.consents AS c JOIN unnest($1::bytea[]) AS wanted (key) ON c.key = wanted.key";
+const CONSENTS_AFTER: &str = "SELECT channel, consumer, state, reason, changed_by, changed_at FROM causeway.consents
+    WHERE (channel, consumer) > ($1, $2) ORDER BY channel, consumer LIMIT $3";
 const MAKE_EFFECTS: &str = "INSERT INTO causeway.effects (family, id, channel, target, consumer, foreign_id, trace, received_at,
         attempt, owner, began_at, deadline, begun, outcome, told, parties, made_at, touched_at)
     SELECT *, $17::int8, $17::int8 FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[],
@@ -50,6 +54,11 @@ const CHANGE_MARKS: &str = "UPDATE causeway.marks AS m SET value = n.value, vers
         lease_owner = n.lease_owner, lease_until = n.lease_until
     FROM unnest($1::text[], $2::text[], $3::int8[], $4::text[], $5::int8[])
         AS n (name, value, version, lease_owner, lease_until) WHERE m.name = n.name";
+const KEEP_CONSENTS: &str =
+    "INSERT INTO causeway.consents (key, channel, consumer, state, reason, changed_by, changed_at)
+    SELECT * FROM unnest($1::bytea[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::int8[])
+    ON CONFLICT (key) DO UPDATE SET state = excluded.state, reason = excluded.reason, changed_by = excluded.changed_by,
+        changed_at = excluded.changed_at";
 const MAKE_LINES: &str = "INSERT INTO causeway.timeline (at, id, family, channel, foreign_id, trace, what, detail)
     SELECT * FROM unnest($1::int8[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[])";
 const LOAD_SENT: &str =
@@ -91,6 +100,8 @@ pub(super) struct Statements {
     pub(super) load_twins: Statement,
     pub(super) load_sessions: Statement,
     pub(super) load_marks: Statement,
+    pub(super) load_consents: Statement,
+    pub(super) consents_after: Statement,
     pub(super) make_effects: Statement,
     pub(super) change_effects: Statement,
     pub(super) make_receipts: Statement,
@@ -99,6 +110,7 @@ pub(super) struct Statements {
     pub(super) keep_sessions: Statement,
     pub(super) make_marks: Statement,
     pub(super) change_marks: Statement,
+    pub(super) keep_consents: Statement,
     pub(super) make_lines: Statement,
     pub(super) timeline: Statement,
     pub(super) recent: Statement,
@@ -122,6 +134,8 @@ impl Statements {
             LOAD_TWINS,
             LOAD_SESSIONS,
             LOAD_MARKS,
+            LOAD_CONSENTS,
+            CONSENTS_AFTER,
             MAKE_EFFECTS,
             CHANGE_EFFECTS,
             MAKE_RECEIPTS,
@@ -130,6 +144,7 @@ impl Statements {
             KEEP_SESSIONS,
             MAKE_MARKS,
             CHANGE_MARKS,
+            KEEP_CONSENTS,
             MAKE_LINES,
             TIMELINE,
             RECENT,
@@ -152,6 +167,8 @@ impl Statements {
             load_twins: next(),
             load_sessions: next(),
             load_marks: next(),
+            load_consents: next(),
+            consents_after: next(),
             make_effects: next(),
             change_effects: next(),
             make_receipts: next(),
@@ -160,6 +177,7 @@ impl Statements {
             keep_sessions: next(),
             make_marks: next(),
             change_marks: next(),
+            keep_consents: next(),
             make_lines: next(),
             timeline: next(),
             recent: next(),

@@ -221,7 +221,7 @@ pub(crate) fn reopen(book: &Book<'_>, effect: &Effect, recipient: Option<&str>) 
     let key = params![effect.family.word(), effect.id.as_str()];
     let known = book.connection.prepare_cached(select)?.query_row(key, found)?;
     match known.outcome.as_deref().map(read_outcome).transpose()? {
-        Some(Outcome::Sent { .. } | Outcome::SameAs(_)) => return Ok(Reopened::AlreadySent),
+        Some(Outcome::Sent { .. } | Outcome::SameAs(_) | Outcome::Recorded) => return Ok(Reopened::AlreadySent),
         Some(Outcome::Failed { .. }) | None => {}
     }
     let until = until(book, known.owner.as_deref(), known.deadline);

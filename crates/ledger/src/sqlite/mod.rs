@@ -1,6 +1,7 @@
 //! The ledger in one SQLite file, shared safely by the processes of one machine.
 
 pub(crate) mod arrivals;
+pub(crate) mod consents;
 pub(crate) mod effects;
 mod file;
 pub(crate) mod incoming;

@@ -1,7 +1,7 @@
 use rusqlite::Connection;
 
 /// One step to the next schema. Each release works with the schema before and after its own, so a step only adds.
-const STEPS: [&str; 3] = [
+const STEPS: [&str; 4] = [
     "
 CREATE TABLE effects (
     family      TEXT NOT NULL,
@@ -99,6 +99,18 @@ CREATE TABLE marks (
     version     INTEGER NOT NULL,
     lease_owner TEXT,
     lease_until INTEGER
+) WITHOUT ROWID;
+",
+    // No row of it is ever forgotten.
+    "
+CREATE TABLE consents (
+    channel    TEXT NOT NULL,
+    consumer   TEXT NOT NULL,
+    state      TEXT NOT NULL,
+    reason     TEXT NOT NULL,
+    changed_by TEXT NOT NULL,
+    changed_at INTEGER NOT NULL,
+    PRIMARY KEY (channel, consumer)
 ) WITHOUT ROWID;
 ",
 ];

@@ -148,7 +148,7 @@ impl DeadLetters {
         }
         let expire = self.expire_of(effect.family);
         let age = self.clock.now().duration_since(effect.received_at);
-        if age >= SignedDuration::try_from(expire).unwrap_or(SignedDuration::MAX) {
+        if about.expires && age >= SignedDuration::try_from(expire).unwrap_or(SignedDuration::MAX) {
             let (family, hours) = (effect.family.word(), expire.as_secs_f64() / 3600.0);
             return Ok(Some(format!("expired: it is older than expire.{family} ({hours:.1} h)")));
         }

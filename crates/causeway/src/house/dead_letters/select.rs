@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use broker::Letter;
 use jiff::{SignedDuration, Timestamp};
 use ledger::Effect;
-use model::{AgentReply, Family, InboundMessage, Queued, Receipt};
+use model::{AgentReply, ConsentChange, Family, InboundMessage, Queued, Receipt};
 
 use super::desk::Wrong;
 use super::{By, DeadLetters, Entry, LOOK, Selector};
@@ -23,6 +23,8 @@ pub(super) struct About {
     pub(super) recipient: Option<String>,
     /// What a receipt says.
     pub(super) status: Option<&'static str>,
+    /// Whether it is void when it is old.
+    pub(super) expires: bool,
 }
 
 impl DeadLetters {
@@ -103,18 +105,33 @@ pub(super) fn about(family: Family, letter: &Letter) -> Result<About, String> {
                 received_at: message.received_at,
                 parties: None,
             };
-            Ok(About { effect, recipient: None, status: None })
+            Ok(About { effect, recipient: None, status: None, expires: true })
+        }
+        Family::Replies if letter.kind.as_deref() == Some(ConsentChange::TYPE) => {
+            let change: ConsentChange = read(letter)?;
+            let effect = Effect {
+                family,
+                id: change.id,
+                channel: change.channel,
+                target: change.provider,
+                consumer: change.from,
+                foreign_id: change.message.to_string(),
+                trace: change.trace,
+                received_at: change.received_at,
+                parties: None,
+            };
+            Ok(About { effect, recipient: None, status: None, expires: false })
         }
         Family::Replies => {
             let reply: AgentReply = read(letter)?;
             let effect = Effect::from(&reply);
-            Ok(About { effect, recipient: Some(reply.to_id.expose().clone()), status: None })
+            Ok(About { effect, recipient: Some(reply.to_id.expose().clone()), status: None, expires: true })
         }
         Family::Receipts => {
             let receipt: Receipt = read(letter)?;
             let status = Some(receipt.status.word());
             let effect = Effect::from(&receipt);
-            Ok(About { effect, recipient: None, status })
+            Ok(About { effect, recipient: None, status, expires: true })
         }
     }
 }

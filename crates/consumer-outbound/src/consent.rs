@@ -1,0 +1,197 @@
+//! What consumers ask for with a keyword: recorded in the order of their conversation, and answered once.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use anyhow::anyhow;
+use broker::{Done, Failure, Foresight, Rejection};
+use jiff::SignedDuration;
+use ledger::{ArrivalVerdict, AttemptId, Begin, Consent, Effect, Entry, Outcome, What};
+use model::{
+    Address, AgentReply, ConsentChange, ConversationKey, Keyword, NeighbourName, Private, ReasonCode, ReplyBody,
+};
+use sms::SendRequest;
+
+use crate::directory::Channel;
+use crate::handler::{Author, Begun, CALL_TIMEOUT, Room, Walk, ledger_down};
+use crate::parts::Place;
+use crate::verdict;
+
+/// What is recorded as the reason of a change.
+const ASKED: &str = "the consumer sent a keyword";
+
+/// Conversations with a STOP in hand whose turn has not come. What stands before it in its lane is not sent any more.
+#[derive(Clone, Default)]
+pub(crate) struct Stops {
+    ahead: Arc<Mutex<HashMap<ConversationKey, usize>>>,
+}
+
+/// A STOP in hand.
+struct Ahead {
+    stops: Stops,
+    conversation: ConversationKey,
+}
+
+impl Stops {
+    fn enter(&self, conversation: ConversationKey) -> Ahead {
+        let mut ahead = self.ahead.lock().unwrap_or_else(PoisonError::into_inner);
+        *ahead.entry(conversation.clone()).or_default() += 1;
+        Ahead { stops: self.clone(), conversation }
+    }
+
+    fn has(&self, conversation: &ConversationKey) -> bool {
+        self.ahead.lock().unwrap_or_else(PoisonError::into_inner).contains_key(conversation)
+    }
+}
+
+impl Drop for Ahead {
+    fn drop(&mut self) {
+        let mut ahead = self.stops.ahead.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = ahead.get_mut(&self.conversation) {
+            *count -= 1;
+            if *count == 0 {
+                ahead.remove(&self.conversation);
+            }
+        }
+    }
+}
+
+impl Room {
+    /// A STOP is heard as soon as it is in hand. Anything else waits for its turn.
+    pub(crate) fn hear(&self, change: &ConsentChange) -> Option<Foresight> {
+        let conversation = ConversationKey::new(&change.channel, &change.from);
+        (change.keyword == Keyword::Stop).then(|| Box::new(self.stops.enter(conversation)) as Foresight)
+    }
+
+    /// Whether the consumer of a reply does not want it.
+    pub(crate) async fn is_unwanted(&self, walk: &Walk<'_>) -> Result<bool, Failure> {
+        if walk.author == Author::House || walk.channel.consent.is_none() {
+            return Ok(false);
+        }
+        let (channel, consumer) = (&walk.reply.channel, &walk.reply.to);
+        let known = self.deps.ledger.consent(channel, consumer).await.map_err(ledger_down)?;
+        let out = known.is_some_and(|known| known.consent == Consent::Out);
+        Ok(out || self.stops.has(&ConversationKey::new(channel, consumer)))
+    }
+
+    /// Records what a consumer asked for, and answers it.
+    pub(crate) async fn change(&self, change: &ConsentChange) -> Result<Done, Failure> {
+        let reply = answer_to(change, String::new());
+        let effect = effect_of(&reply);
+        let begun = match self.deps.ledger.begin(effect.clone(), CALL_TIMEOUT).await.map_err(ledger_down)? {
+            Begin::Done(_) => return Ok(Done::Duplicate),
+            Begin::First(attempt) => Begun::First(attempt),
+            Begin::Interrupted { attempt, began, until, begun } => Begun::Interrupted { attempt, began, until, begun },
+        };
+        let (ledger, attempt) = (&self.deps.ledger, begun.attempt().clone());
+        let arrived = ledger.arrive(&change.channel, &change.message, &change.arrival).await.map_err(ledger_down)?;
+        if let ArrivalVerdict::SameAs(other) = arrived {
+            let same = Outcome::SameAs(ConsentChange::derive_id(&other));
+            ledger.finish(&effect, &attempt, same).await.map_err(ledger_down)?;
+            return Ok(Done::Duplicate);
+        }
+        if let Some(session) = &change.session {
+            ledger.remember_session(&change.channel, &change.from, session).await.map_err(ledger_down)?;
+        }
+        let changed = self.record(change).await?;
+        let found = self.deps.directory.borrow().find(&change.channel);
+        let Some((channel, account)) = found else {
+            let cause = anyhow!("channel {} is not an SMS channel here; configure it and replay", change.channel);
+            return Err(Failure::Reject { code: "unknown-channel", cause });
+        };
+        let text = if changed { text_for(&channel, change.keyword) } else { None };
+        let (Some(text), Address::Phone(to)) = (text, &change.from) else {
+            return self.recorded(&reply, &attempt).await;
+        };
+        if self.is_late(change) {
+            return self.late(&reply, &begun).await;
+        }
+        let reply = answer_to(change, text.clone());
+        let place = Place { number: 1, of: 1 };
+        let walk = Walk { reply: &reply, author: Author::House, effect, place, channel, account };
+        let request: SendRequest = self.request(&walk, to.clone(), Private::new(text)).await?;
+        self.attempt(&walk, &request, begun).await
+    }
+
+    /// Whether it is to be answered: a STOP of who is opted out already changes nothing, and is not confirmed again.
+    async fn record(&self, change: &ConsentChange) -> Result<bool, Failure> {
+        let consent = match change.keyword {
+            Keyword::Stop => Consent::Out,
+            Keyword::Start => Consent::In,
+            Keyword::Help => return Ok(true),
+        };
+        let effect = effect_of(&answer_to(change, String::new()));
+        let record = self.deps.ledger.set_consent(&effect, consent, ASKED).await.map_err(ledger_down)?;
+        Ok(record.is_some_and(|record| record.by == change.id.as_str()))
+    }
+
+    async fn recorded(&self, reply: &AgentReply, attempt: &AttemptId) -> Result<Done, Failure> {
+        self.deps.ledger.finish(&effect_of(reply), attempt, Outcome::Recorded).await.map_err(ledger_down)?;
+        Ok(Done::Done)
+    }
+
+    /// An answer that comes hours later would only be a riddle.
+    fn is_late(&self, change: &ConsentChange) -> bool {
+        let expire = SignedDuration::try_from(self.expire).unwrap_or(SignedDuration::MAX);
+        self.deps.clock.now().duration_since(change.received_at) >= expire
+    }
+
+    async fn late(&self, reply: &AgentReply, begun: &Begun) -> Result<Done, Failure> {
+        tracing::warn!(channel = %reply.channel, "a keyword was recorded, and could not be answered in time");
+        match begun {
+            Begun::First(attempt) => self.recorded(reply, attempt).await,
+            Begun::Interrupted { attempt, .. } => {
+                self.forget(reply);
+                let verdict = (ReasonCode::Expired, verdict::MAYBE_SENT.to_owned());
+                self.finish_failed(&effect_of(reply), attempt, &verdict).await.map(|()| Done::Done)
+            }
+        }
+    }
+
+    /// What a consumer asked for holds, whatever becomes of the message that says so.
+    pub(crate) async fn change_is_dead(&self, change: &ConsentChange, rejection: &Rejection) -> Result<(), Failure> {
+        let reply = answer_to(change, String::new());
+        let effect = effect_of(&reply);
+        let attempt = match self.deps.ledger.begin(effect.clone(), CALL_TIMEOUT).await.map_err(ledger_down)? {
+            Begin::Done(_) => return Ok(()),
+            Begin::First(attempt) | Begin::Interrupted { attempt, .. } => attempt,
+        };
+        self.record(change).await?;
+        self.forget(&reply);
+        let (code, reason) = verdict::of_rejection(&rejection.reason);
+        self.finish_failed(&effect, &attempt, &(code, reason)).await?;
+        let detail = format!("{}: {}", rejection.reason.word(), rejection.detail);
+        self.deps.ledger.note(Entry { effect, what: What::Dead, detail }).await.map_err(ledger_down)
+    }
+}
+
+fn text_for(channel: &Channel, keyword: Keyword) -> Option<String> {
+    let answers = channel.consent.as_ref()?;
+    match keyword {
+        Keyword::Stop => answers.stop.clone(),
+        Keyword::Start => answers.start.clone(),
+        Keyword::Help => answers.help.clone(),
+    }
+}
+
+/// The answer, in the form in which everything is sent; no agent wrote it, so no tenant hears of it.
+fn answer_to(change: &ConsentChange, text: String) -> AgentReply {
+    AgentReply {
+        id: change.id.clone(),
+        channel: change.channel.clone(),
+        provider: change.provider.clone(),
+        genesys: NeighbourName::new(""),
+        genesys_message_id: change.message.to_string(),
+        from_id: Private::default(),
+        to_id: Private::default(),
+        to: change.from.clone(),
+        body: ReplyBody::Text(Private::new(text)),
+        trace: change.trace.clone(),
+        received_at: change.received_at,
+    }
+}
+
+/// No agent is told what became of it.
+fn effect_of(answer: &AgentReply) -> Effect {
+    Effect { parties: None, ..Effect::from(answer) }
+}

@@ -1,0 +1,61 @@
+use model::{Address, ChannelName, Private};
+use rusqlite::{OptionalExtension, Row, params};
+
+use super::{Book, effects, millis, timeline, timestamp, unknown};
+use crate::consent::{Asked, Consent, ConsentRecord, settled};
+use crate::{Effect, What};
+
+const COLUMNS: &str = "channel, consumer, state, reason, changed_by, changed_at";
+
+/// What is recorded after the change; nothing is written where it changes nothing.
+pub(crate) fn set(book: &Book<'_>, effect: &Effect, asked: &Asked) -> rusqlite::Result<Option<ConsentRecord>> {
+    let known = find(book, &effect.channel, &effect.consumer)?;
+    if settled(known.as_ref(), asked.consent) {
+        return Ok(known);
+    }
+    let statement = "INSERT INTO consents (channel, consumer, state, reason, changed_by, changed_at)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO UPDATE SET state = excluded.state, reason = excluded.reason,
+        changed_by = excluded.changed_by, changed_at = excluded.changed_at";
+    book.connection.prepare_cached(statement)?.execute(params![
+        effect.channel.as_str(),
+        effect.consumer.normalised(),
+        asked.consent.word(),
+        asked.reason,
+        effect.id.as_str(),
+        millis(book.now),
+    ])?;
+    effects::know(book, effect)?;
+    timeline::write(book, effect, What::Consent, &asked.told(), book.now)?;
+    find(book, &effect.channel, &effect.consumer)
+}
+
+pub(crate) fn find(
+    book: &Book<'_>,
+    channel: &ChannelName,
+    consumer: &Address,
+) -> rusqlite::Result<Option<ConsentRecord>> {
+    let select = format!("SELECT {COLUMNS} FROM consents WHERE channel = ?1 AND consumer = ?2");
+    let key = params![channel.as_str(), consumer.normalised()];
+    book.connection.prepare_cached(&select)?.query_row(key, record).optional()
+}
+
+/// The next records behind a channel and consumer.
+pub(crate) fn after(book: &Book<'_>, after: &(String, String), limit: u32) -> rusqlite::Result<Vec<ConsentRecord>> {
+    let select = format!(
+        "SELECT {COLUMNS} FROM consents WHERE (channel, consumer) > (?1, ?2) ORDER BY channel, consumer LIMIT ?3"
+    );
+    let mut statement = book.connection.prepare_cached(&select)?;
+    statement.query_map(params![after.0, after.1, limit], record)?.collect()
+}
+
+fn record(row: &Row<'_>) -> rusqlite::Result<ConsentRecord> {
+    let state: String = row.get(2)?;
+    Ok(ConsentRecord {
+        channel: ChannelName::new(row.get::<_, String>(0)?),
+        consumer: Private::new(row.get(1)?),
+        consent: Consent::from_word(&state).ok_or_else(|| unknown(2, &state))?,
+        reason: row.get(3)?,
+        by: row.get(4)?,
+        at: timestamp(row.get(5)?),
+    })
+}

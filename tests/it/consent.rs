@@ -1,0 +1,197 @@
+//! Whole conversations with people who do not want to be written to.
+
+use std::time::Duration;
+
+use sandbox::EventOptions;
+
+use crate::neighbours::SOON;
+use crate::settings::{Queues, Settings};
+use crate::town::Town;
+use crate::world::{World, on_both_brokers};
+
+on_both_brokers!(
+    who_says_stop_is_left_alone_until_start,
+    a_reply_that_waits_is_not_sent_after_a_stop,
+    a_stop_that_comes_again_is_confirmed_once,
+    a_start_before_a_late_copy_of_the_stop_holds,
+    who_asks_for_help_is_answered,
+    a_platform_that_sees_to_it_itself_is_left_to_it,
+    a_confirmation_killed_in_the_middle_is_sent_once,
+    a_stop_whose_confirmation_cannot_be_sent_holds,
+);
+
+const CONSUMER: &str = "13125550142";
+const STOPPED: &str = "You have opted out and will get no more messages from this number. Reply START to opt in again.";
+const STARTED: &str = "You have opted in again to messages from this number. Reply STOP to opt out.";
+
+fn delivered() -> Vec<(String, Vec<i64>)> {
+    vec![("Delivered".to_owned(), Vec::new())]
+}
+
+fn refused() -> Vec<(String, Vec<i64>)> {
+    vec![("Failed".to_owned(), vec![350])]
+}
+
+fn phone(world: &crate::neighbours::Neighbours) -> Vec<String> {
+    world.on_phone(CONSUMER).into_iter().map(|sms| sms.text).collect()
+}
+
+async fn who_says_stop_is_left_alone_until_start(queues: Queues) {
+    let world = World::on(queues).await;
+    world.text(CONSUMER, "please stop by");
+    world.agent_sees(1).await;
+    let before = world.reply(CONSUMER, "we will");
+    world.receipts_told(1).await;
+    world.text(CONSUMER, "STOP 🛑");
+    world.phones_show(2).await;
+    let after = world.reply(CONSUMER, "are you sure?");
+    world.receipts_told(2).await;
+    let elsewhere = world.reply("13125550177", "and you?");
+    world.receipts_told(3).await;
+    world.text(CONSUMER, "Stop.");
+    world.agent_sees(3).await;
+    assert_eq!(
+        world.seen_by_agent(CONSUMER),
+        ["please stop by", "STOP 🛑", "Stop."],
+        "the agent sees what was written"
+    );
+    assert_eq!(phone(&world), ["we will", STOPPED], "confirmed once");
+    let told = world.genesys.receipts().into_iter().find(|one| one.message_id == after).expect("it was told");
+    assert!(told.reasons[0].1.as_deref().is_some_and(|told| told.contains("opted out")), "{:?}", told.reasons);
+
+    world.text(CONSUMER, "start");
+    world.phones_show(4).await;
+    let again = world.reply(CONSUMER, "welcome back");
+    world.receipts_told(4).await;
+    assert_eq!(phone(&world), ["we will", STOPPED, STARTED, "welcome back"]);
+    assert_eq!((world.receipts(&before), world.receipts(&after)), (delivered(), refused()));
+    assert_eq!((world.receipts(&elsewhere), world.receipts(&again)), (delivered(), delivered()));
+    let asked = &world.netsapiens.consumer_messages()[0];
+    assert!(world.on_phone(CONSUMER).iter().all(|sms| sms.session == asked.session), "answers stay in the session");
+    world.end().await;
+}
+
+/// Nothing of the queue `replies` waits to be taken.
+async fn all_in_hand(world: &World) {
+    world
+        .until("everything in hand", async |world| {
+            let queues = world.house.broker.queues().await.ok()?;
+            let replies = queues.iter().filter(|queue| queue.queue.starts_with("causeway.replies."));
+            (replies.map(|queue| queue.ready).sum::<u64>() == 0).then_some(())
+        })
+        .await;
+}
+
+/// Genesys is down, the provider too, and a reply waits; the STOP that comes behind it holds for it all the same.
+async fn a_reply_that_waits_is_not_sent_after_a_stop(queues: Queues) {
+    let world = World::on(queues).await;
+    world.genesys.faults().down(true).await;
+    world.netsapiens.faults().down(true).await;
+    let waits = world.reply(CONSUMER, "too late");
+    let _accepted = world.webhook_answered(&waits).await;
+    let elsewhere = world.reply("13125550177", "not concerned");
+    let _accepted = world.webhook_answered(&elsewhere).await;
+    world.text(CONSUMER, "stop");
+    let accepted = world.netsapiens.until(SOON, |sim| (sim.event_counts().0 >= 1).then_some(())).await;
+    assert!(accepted.is_some(), "the STOP is stored");
+    all_in_hand(&world).await;
+    world.netsapiens.faults().down(false).await;
+    world.phones_show(2).await;
+    world.genesys.faults().down(false).await;
+    world.receipts_told(2).await;
+    world.agent_sees(1).await;
+    assert_eq!(phone(&world), [STOPPED], "Genesys was down all the while");
+    assert_eq!((world.receipts(&waits), world.receipts(&elsewhere)), (refused(), delivered()));
+    assert_eq!(world.seen_by_agent(CONSUMER), ["stop"]);
+    world.end().await;
+}
+
+async fn a_stop_that_comes_again_is_confirmed_once(queues: Queues) {
+    let world = World::on(queues).await;
+    let twins = Some(Duration::from_millis(100));
+    world.netsapiens.set_events(EventOptions { twins, duplicates: 2, ..EventOptions::default() });
+    world.netsapiens.faults().close_after_accept(1u32);
+    world.text(CONSUMER, "Opt-out");
+    let posted = world.netsapiens.until(SOON, |sim| (sim.event_counts().0 >= 6).then_some(())).await;
+    assert!(posted.is_some(), "every copy was accepted");
+    let reply = world.reply(CONSUMER, "hello?");
+    world.receipts_told(1).await;
+    world.agent_sees(1).await;
+    assert_eq!((phone(&world), world.receipts(&reply)), (vec![STOPPED.to_owned()], refused()));
+    assert_eq!(world.seen_by_agent(CONSUMER), ["Opt-out"]);
+    world.end().await;
+}
+
+async fn a_start_before_a_late_copy_of_the_stop_holds(queues: Queues) {
+    let world = World::on(queues).await;
+    let twins = Some(Duration::from_millis(1500));
+    world.netsapiens.set_events(EventOptions { twins, ..EventOptions::default() });
+    world.text(CONSUMER, "stop");
+    world.phones_show(1).await;
+    world.text(CONSUMER, "start");
+    let posted = world.netsapiens.until(SOON, |sim| (sim.event_counts().0 >= 4).then_some(())).await;
+    assert!(posted.is_some(), "every copy was accepted");
+    let reply = world.reply(CONSUMER, "welcome back");
+    world.receipts_told(1).await;
+    assert_eq!(phone(&world), [STOPPED, STARTED, "welcome back"]);
+    assert_eq!(world.receipts(&reply), delivered());
+    world.end().await;
+}
+
+async fn who_asks_for_help_is_answered(queues: Queues) {
+    let channel =
+        "help_text = \"Example Ltd, 0800 123. Reply STOP to opt out.\"\nstop_words = [\"ALTO\"]\nstop_text = \"\"";
+    let world = World::with(Settings { more: channel.to_owned(), ..Settings::on(queues) }).await;
+    world.text(CONSUMER, "Help!");
+    world.phones_show(1).await;
+    world.text(CONSUMER, "STOP");
+    world.agent_sees(2).await;
+    let first = world.reply(CONSUMER, "STOP is none of our words");
+    world.receipts_told(1).await;
+    world.text(CONSUMER, "¡Alto!");
+    world.agent_sees(3).await;
+    world.text(CONSUMER, "HELP");
+    world.phones_show(3).await;
+    let second = world.reply(CONSUMER, "not sent");
+    world.receipts_told(2).await;
+    let help = "Example Ltd, 0800 123. Reply STOP to opt out.";
+    assert_eq!(phone(&world), [help, "STOP is none of our words", help], "no confirmation, and help for everybody");
+    assert_eq!((world.receipts(&first), world.receipts(&second)), (delivered(), refused()));
+    world.end().await;
+}
+
+async fn a_platform_that_sees_to_it_itself_is_left_to_it(queues: Queues) {
+    let world = World::with(Settings { more: "consent = \"off\"".to_owned(), ..Settings::on(queues) }).await;
+    world.text(CONSUMER, "STOP");
+    world.agent_sees(1).await;
+    let reply = world.reply(CONSUMER, "sent all the same");
+    world.receipts_told(1).await;
+    assert_eq!((phone(&world), world.receipts(&reply)), (vec!["sent all the same".to_owned()], delivered()));
+    world.end().await;
+}
+
+async fn a_confirmation_killed_in_the_middle_is_sent_once(queues: Queues) {
+    let town = Town::on(queues).await;
+    let bridge = town.start().await;
+    town.netsapiens.faults().hang_after_accept(1u32);
+    town.text(CONSUMER, "STOP");
+    town.phones_show(1).await;
+    bridge.kill().await;
+    let bridge = town.start().await;
+    let reply = town.reply(CONSUMER, "hello?");
+    town.receipts_told(1).await;
+    town.agent_sees(1).await;
+    assert_eq!((phone(&town), town.receipts(&reply)), (vec![STOPPED.to_owned()], refused()));
+    town.end(vec![bridge]).await;
+}
+
+async fn a_stop_whose_confirmation_cannot_be_sent_holds(queues: Queues) {
+    let world = World::on(queues).await;
+    world.netsapiens.faults().embedded_error(1u32);
+    world.text(CONSUMER, "STOP");
+    world.agent_sees(1).await;
+    let refused_once = world.reply(CONSUMER, "hello?");
+    world.receipts_told(1).await;
+    assert_eq!((phone(&world), world.receipts(&refused_once)), (Vec::new(), refused()));
+    world.end().await;
+}
