@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use sandbox::EventOptions;
+use serde_json::Value;
 
 use crate::neighbours::SOON;
-use crate::settings::{Queues, Settings};
+use crate::settings::{CHANNEL, Queues, Settings};
 use crate::town::Town;
 use crate::world::{World, on_both_brokers};
 
@@ -18,6 +19,7 @@ on_both_brokers!(
     a_platform_that_sees_to_it_itself_is_left_to_it,
     a_confirmation_killed_in_the_middle_is_sent_once,
     a_stop_whose_confirmation_cannot_be_sent_holds,
+    consent_is_seen_and_set_from_the_command_line,
 );
 
 const CONSUMER: &str = "13125550142";
@@ -194,4 +196,44 @@ async fn a_stop_whose_confirmation_cannot_be_sent_holds(queues: Queues) {
     world.receipts_told(1).await;
     assert_eq!((phone(&world), world.receipts(&refused_once)), (Vec::new(), refused()));
     world.end().await;
+}
+
+async fn consent_is_seen_and_set_from_the_command_line(queues: Queues) {
+    let town = Town::on(queues).await;
+    let bridge = town.start().await;
+    let config = town.folder.path().join("all.toml").display().to_string();
+    let says = async |arguments: &[&str]| {
+        let output = town.run(&[&["consent"], arguments, &["--config", &config]].concat()).await;
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        (output.status.success(), String::from_utf8_lossy(&output.stdout).into_owned(), told)
+    };
+    town.text(CONSUMER, "STOP");
+    town.phones_show(1).await;
+    let (_, listed, _) = says(&["list", "--state", "out", "--json"]).await;
+    let listed: Value = serde_json::from_str(&listed).expect("it is JSON");
+    assert_eq!((listed[0]["consumer"].as_str(), listed[0]["consent"].as_str()), (Some(CONSUMER), Some("out")));
+    let (well, shown, _) = says(&["show", "(312) 555-0142"]).await;
+    assert!(well && shown.starts_with("sales-sms: out, since ") && shown.contains("sent a keyword"), "{shown}");
+
+    let set = ["set", CONSUMER, "in", "--channel", CHANNEL, "--reason"];
+    let (well, _, told) = says(&[&set[..], &[" "]].concat()).await;
+    assert!(!well && told.contains("needs a reason"), "{told}");
+    let (well, changed, told) = says(&[&set[..], &["asked for it by mail"]].concat()).await;
+    assert!(well && changed.starts_with("sales-sms: in, since "), "{changed}{told}");
+    let (_, changed, _) = says(&[&set[..], &["asked twice"]].concat()).await;
+    assert!(changed.starts_with("it was so already"), "{changed}");
+    let reply = town.reply(CONSUMER, "welcome back");
+    town.receipts_told(1).await;
+    assert_eq!(
+        (phone(&town), town.receipts(&reply)),
+        (vec![STOPPED.to_owned(), "welcome back".to_owned()], delivered())
+    );
+    let traced = town.run(&["trace", CONSUMER, "--config", &config]).await;
+    let traced = String::from_utf8_lossy(&traced.stdout).into_owned();
+    assert!(traced.contains("opted in: set by an operator: asked for it by mail"), "{traced}");
+    let (well, _, told) = says(&["show", CONSUMER, "--channel", "nowhere"]).await;
+    assert!(!well && told.contains("nowhere is no SMS channel here"), "{told}");
+
+    town.agent_sees(1).await;
+    town.end(vec![bridge]).await;
 }

@@ -14,6 +14,7 @@ use runtime::{Clock, ManualClock};
 
 use crate::{ArrivalVerdict, Begin, Config, Effect, Entry, Ledger, Outcome, Parties, ReceiptVerdict, Standing, What};
 
+mod consents;
 mod incoming;
 mod marks;
 mod person;
@@ -21,6 +22,7 @@ mod reopened;
 mod reports;
 mod strangers;
 
+pub use consents::*;
 pub use incoming::what_comes_in_is_begun_in_one_go;
 pub use marks::*;
 pub use person::*;
@@ -54,7 +56,9 @@ pub fn another(config: Config, clock: Clock) -> Another {
 macro_rules! contract_suite {
     ($fresh:path) => {
         $crate::contract_suite!($fresh:
-            an_effect_is_made_once, where_an_effect_stands_is_told, an_open_attempt_is_interrupted, attempts_are_released_or_lapse,
+            an_effect_is_made_once, where_an_effect_stands_is_told, an_open_attempt_is_interrupted,
+            consent_is_recorded_once, consent_is_kept_for_each_and_does_not_expire, consents_are_listed_in_pages,
+            attempts_are_released_or_lapse,
             only_attempts_without_a_verdict_count, an_interruption_is_told_once, one_of_many_is_first,
             arrivals_match_one_to_one, what_comes_in_is_begun_in_one_go, receipts_move_forward, receipts_by_table, a_late_word_moves_nothing_back,
             sessions_are_remembered, sessions_in_use_are_kept, timelines_are_found,

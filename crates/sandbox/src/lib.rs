@@ -18,6 +18,7 @@ pub use genesys::{
     Redelivery, Refusal, SimChannel, WebhookAnswer, WebhookState, sign,
 };
 pub use netsapiens::{
-    ConsumerSms, EventOptions, NetSapiensFaults, NetSapiensSim, NetSapiensSimConfig, SendAnswer, SentSms, SimLogin, SimNumber,
+    ConsumerSms, EventOptions, NetSapiensFaults, NetSapiensSim, NetSapiensSimConfig, SendAnswer, SentSms, SimLogin,
+    SimNumber,
 };
 pub use switch::Times;

@@ -193,14 +193,8 @@ impl Export {
 
 fn csv(record: &ConsentRecord) -> String {
     let at = record.at.to_string();
-    let cells = [
-        record.channel.as_str(),
-        record.consumer.expose(),
-        record.consent.word(),
-        &at,
-        &record.reason,
-        &record.by,
-    ];
+    let cells =
+        [record.channel.as_str(), record.consumer.expose(), record.consent.word(), &at, &record.reason, &record.by];
     cells.map(quoted).join(",")
 }
 

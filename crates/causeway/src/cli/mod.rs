@@ -2,6 +2,7 @@
 
 mod channels;
 mod config;
+mod consent;
 mod control;
 mod dead_letters;
 mod doctor;
@@ -61,6 +62,9 @@ enum Command {
     /// What is kept of one consumer.
     #[command(subcommand)]
     Person(person::Person),
+    /// Who may be written to: list, show, set and export what consumers said.
+    #[command(subcommand)]
+    Consent(consent::Consent),
     /// Exchanges and queues.
     #[command(subcommand)]
     Topology(topology::Topology),
@@ -120,6 +124,7 @@ async fn dispatch(command: Command) -> Result<(), Exit> {
         Command::DeadLetters(command) => command.run().await,
         Command::Receipts(command) => command.run().await,
         Command::Person(command) => command.run().await,
+        Command::Consent(command) => command.run().await,
         Command::Topology(command) => command.run().await,
         Command::Genesys(command) => command.run().await,
         Command::Netsapiens(command) => command.run().await,

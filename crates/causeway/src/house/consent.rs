@@ -155,6 +155,7 @@ impl Consents {
             foreign_id: id.to_string(),
             trace: TraceId::new(made_up),
             received_at: now,
+            parties: None,
         };
         let reason = format!("set by an operator: {}", set.reason.trim());
         let record = self.ledger()?.set_consent(&effect, set.consent, &reason).await?;

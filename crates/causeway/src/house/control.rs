@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq;
 use tokio::net::TcpListener;
 
+use super::consent::{self, Consents};
 use super::dead_letters::{self, DeadLetters};
 use super::receipts;
 use crate::config::{Config, Control, ProviderKind};
@@ -43,6 +44,7 @@ pub(super) async fn spawn(
         .fallback(not_found)
         .method_not_allowed_fallback(not_allowed)
         .with_state(Arc::new(desk))
+        .merge(consent::routes(Consents::new(config, ledger, clock)))
         .merge(dead_letters::routes(DeadLetters::new(config, broker, ledger, clock)))
         .merge(receipts::routes(broker, ledger));
     match &config.admin.control {

@@ -1,6 +1,7 @@
 //! The house: opens what the roles need, starts them, and stops them in order.
 
 pub(crate) mod accounts;
+pub(crate) mod consent;
 mod control;
 pub(crate) mod dead_letters;
 mod directories;

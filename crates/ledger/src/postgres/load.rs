@@ -79,7 +79,7 @@ pub(super) async fn load<'a>(
         ask(link, &statements.lock_arrivals, &lock, !buckets.is_empty()),
         ask(link, &statements.load_effects, &effect, !ids.is_empty()),
         ask(link, &statements.load_receipts, &receipt, !receipts.is_empty()),
-        join5(
+        join4(
             ask(link, &statements.load_arrived, &arrival, !arrived.is_empty()),
             ask(link, &statements.load_twins, &twin, !near.is_empty()),
             ask(link, &statements.load_sessions, &session, !sessions.is_empty()),
