@@ -19,6 +19,7 @@ on_both_brokers!(
     a_platform_that_sees_to_it_itself_is_left_to_it,
     a_confirmation_killed_in_the_middle_is_sent_once,
     a_stop_whose_confirmation_cannot_be_sent_holds,
+    a_stop_that_cannot_be_answered_in_time_holds,
     consent_is_seen_and_set_from_the_command_line,
 );
 
@@ -195,6 +196,26 @@ async fn a_stop_whose_confirmation_cannot_be_sent_holds(queues: Queues) {
     let refused_once = world.reply(CONSUMER, "hello?");
     world.receipts_told(1).await;
     assert_eq!((phone(&world), world.receipts(&refused_once)), (Vec::new(), refused()));
+    world.end().await;
+}
+
+/// A keyword does not expire with the replies of its queue.
+async fn a_stop_that_cannot_be_answered_in_time_holds(queues: Queues) {
+    let world = World::with(Settings { expire_replies: "15s", ..Settings::on(queues) }).await;
+    world.netsapiens.faults().down(true).await;
+    world.text(CONSUMER, "STOP");
+    world.agent_sees(1).await;
+    world
+        .until("the end of the STOP", async |world| {
+            let lines = world.house.ledger.as_ref()?.timeline(CONSUMER).await.ok()?;
+            lines.iter().any(|line| line.detail.ends_with("nothing to answer")).then_some(())
+        })
+        .await;
+    world.netsapiens.faults().down(false).await;
+    let reply = world.reply(CONSUMER, "hello?");
+    world.receipts_told(1).await;
+    assert_eq!(world.receipts(&reply), refused());
+    assert!(phone(&world).is_empty(), "nothing was sent");
     world.end().await;
 }
 
