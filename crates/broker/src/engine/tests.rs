@@ -3,14 +3,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use model::{Address, Arrival, ArrivalPath, ChannelName, InboundMessage, MessageId, NeighbourName, Private, TraceId};
+use model::{
+    Address, AgentReply, Arrival, ArrivalPath, ChannelName, ConsentChange, Errand, Family, InboundMessage, Keyword,
+    MessageId, NeighbourName, Private, ReplyBody, TraceId,
+};
 use runtime::{Backoff, Clock, Shutdown};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::Consume;
-use crate::{Broker, Config, Done, EmbeddedConfig, Failure, Handle, Rejection, Topology};
+use crate::{Broker, Config, Done, EmbeddedConfig, Failure, Foresight, Handle, Rejection, Topology};
 
 const DEADLINE: Duration = Duration::from_secs(30);
 
@@ -44,7 +47,7 @@ fn message(number: u32, received_at: Timestamp) -> InboundMessage {
 }
 
 async fn open(folder: &tempfile::TempDir, clock: &Clock) -> Broker {
-    let topology = Topology { partitions: 1, genesys: vec![neighbour()], providers: vec![] };
+    let topology = Topology { partitions: 1, genesys: vec![neighbour()], providers: vec![neighbour()] };
     let config = Config::Embedded(EmbeddedConfig { path: folder.path().to_owned() });
     Broker::open(config, topology, clock.clone()).await.unwrap()
 }
@@ -98,6 +101,96 @@ async fn a_lost_subscription_finishes_its_handlers_and_starts_nothing_more() {
     shutdown.begin();
     running.join_next().await.unwrap().unwrap().unwrap();
     assert!(broker.queues().await.unwrap().iter().all(|queue| queue.ready == 0 && queue.in_hand == Some(0)));
+    broker.close().await;
+}
+
+/// Keeps replies at work until the gate opens; tells what was heard, handled and let go.
+struct Heard {
+    gate: watch::Receiver<bool>,
+    seen: watch::Sender<Vec<String>>,
+}
+
+/// Tells when what was heard is over.
+struct Held(watch::Sender<Vec<String>>);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.send_modify(|seen| seen.push("over".to_owned()));
+    }
+}
+
+impl Handle<Errand> for Heard {
+    fn foresee(&self, errand: &Errand) -> Option<Foresight> {
+        let Errand::Consent(_) = errand else { panic!("only keywords are foreseen") };
+        self.seen.send_modify(|seen| seen.push("heard".to_owned()));
+        Some(Box::new(Held(self.seen.clone())))
+    }
+
+    async fn handle(&self, errand: &Errand, _: u32) -> Result<Done, Failure> {
+        let mut gate = self.gate.clone();
+        let word = match errand {
+            Errand::Reply(_) => "reply",
+            Errand::Consent(_) => "keyword",
+        };
+        self.seen.send_modify(|seen| seen.push(word.to_owned()));
+        gate.wait_for(|open| *open).await.unwrap();
+        Ok(Done::Done)
+    }
+
+    async fn before_dead_letter(&self, _: &Errand, _: &Rejection) -> Result<(), Failure> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_keyword_is_heard_ahead_of_its_turn_and_however_old_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let (clock, hand) = Clock::manual(Timestamp::from_second(1_800_000_000).unwrap());
+    let broker = open(&folder, &clock).await;
+    let InboundMessage { channel, from, arrival, trace, received_at, .. } = message(1, clock.now());
+    let change = ConsentChange {
+        id: MessageId::new("co-1"),
+        channel: channel.clone(),
+        provider: neighbour(),
+        from: from.clone(),
+        keyword: Keyword::Stop,
+        message: MessageId::new("1"),
+        arrival,
+        session: None,
+        trace: trace.clone(),
+        received_at,
+    };
+    hand.advance(SignedDuration::from_hours(48));
+    let reply = AgentReply {
+        id: MessageId::new("re-1"),
+        channel,
+        provider: neighbour(),
+        genesys: neighbour(),
+        genesys_message_id: "m-1".to_owned(),
+        from_id: Private::default(),
+        to_id: Private::default(),
+        to: from,
+        body: ReplyBody::Text(Private::default()),
+        trace,
+        received_at: clock.now(),
+    };
+    broker.publish(&reply).await.unwrap();
+    broker.publish(&change).await.unwrap();
+    let (open, gate) = watch::channel(false);
+    let (seen, mut log) = watch::channel(Vec::new());
+    let shutdown = Shutdown::new();
+    let mut running = JoinSet::new();
+    let (consumer, stop) = (broker.clone(), shutdown.clone());
+    running.spawn(async move { consumer.consume(consume(neighbour()), Arc::new(Heard { gate, seen }), stop).await });
+    timeout(DEADLINE, log.wait_for(|seen| seen.len() == 2)).await.unwrap().unwrap();
+    assert!(log.borrow().contains(&"heard".to_owned()), "{:?}", log.borrow());
+    assert!(!log.borrow().contains(&"keyword".to_owned()), "its turn has not come");
+    open.send_replace(true);
+    timeout(DEADLINE, log.wait_for(|seen| seen.len() == 4)).await.unwrap().unwrap();
+    assert_eq!(log.borrow()[2..], ["keyword", "over"]);
+    shutdown.begin();
+    running.join_next().await.unwrap().unwrap().unwrap();
+    assert!(broker.dead_letters(Family::Replies, 10).await.unwrap().is_empty());
     broker.close().await;
 }
 
