@@ -14,13 +14,13 @@ on_both_brokers!(
 
 const CONSUMER: &str = "13125550142";
 
-/// Five parts of at most 70 characters.
-const SHORT: &str = "max_characters = 70";
+/// Five parts of at most 160 characters.
+const SHORT: &str = "max_characters = 160";
 
 fn long() -> (String, Vec<String>) {
     let word = |number: usize| format!("word-{number:02}");
     let parts: Vec<String> =
-        (0..5).map(|part| (0..8).map(|place| word(part * 8 + place)).collect::<Vec<_>>().join(" ")).collect();
+        (0..5).map(|part| (0..20).map(|place| word(part * 20 + place)).collect::<Vec<_>>().join(" ")).collect();
     (parts.join(" "), parts)
 }
 
@@ -58,7 +58,7 @@ async fn parts_whose_answers_are_lost_are_sent_once(queues: Queues) {
 
 /// Killed twice: with a part sent and the next one not begun, and with a part on its way.
 async fn a_reply_killed_between_its_parts_is_sent_once(queues: Queues) {
-    let settings = Settings { more: "max_characters = 70\npace = \"30/m\"".to_owned(), ..Settings::on(queues) };
+    let settings = Settings { more: "max_characters = 160\npace = \"30/m\"".to_owned(), ..Settings::on(queues) };
     let town = Town::with(settings).await;
     let bridge = town.start().await;
     let (text, parts) = long();
@@ -93,7 +93,7 @@ async fn a_reply_that_is_too_long_is_told_to_the_agent(queues: Queues) {
 }
 
 async fn a_part_that_is_refused_ends_the_reply(queues: Queues) {
-    let settings = Settings { more: "max_characters = 70\npace = \"30/m\"".to_owned(), ..Settings::on(queues) };
+    let settings = Settings { more: "max_characters = 160\npace = \"30/m\"".to_owned(), ..Settings::on(queues) };
     let world = World::with(settings).await;
     let id = world.reply(CONSUMER, &long().0);
     world.phones_show(1).await;

@@ -6,7 +6,7 @@ use broker::{Broker, Consume, Done, Failure, Foresight, Handle, PublishError, Re
 use jiff::Timestamp;
 use ledger::{AttemptId, Begin, Effect, Entry, Ledger, LedgerError, Outcome, POISON, What};
 use model::text::segments;
-use model::{Address, AgentReply, Errand, PhoneNumber, Private, ReasonCode, Receipt, ReceiptStatus, ReplyBody};
+use model::{AgentReply, Errand, PhoneNumber, Private, ReasonCode, Receipt, ReceiptStatus, ReplyBody};
 use runtime::{Clock, Shutdown};
 use sms::{SendError, SendRequest};
 use tokio::sync::watch;
@@ -381,21 +381,6 @@ impl Room {
 
     async fn publish_receipt(&self, reply: &AgentReply, status: ReceiptStatus) -> Result<(), Failure> {
         self.deps.broker.publish(&reply.receipt(status)).await.map_err(not_published)
-    }
-}
-
-/// The parts of a reply that can be sent, or what its agent is told.
-pub(crate) fn sendable(reply: &AgentReply) -> Result<(PhoneNumber, Private<String>), (ReasonCode, String)> {
-    let text = match &reply.body {
-        ReplyBody::Text(text) => text.clone(),
-        ReplyBody::Unsendable(why) => return Err((why.code, why.reason.clone())),
-    };
-    match &reply.to {
-        Address::Phone(number) => Ok((number.clone(), text)),
-        Address::Mail(_) => Err((ReasonCode::Unsupported, "This channel does not send mail.".to_owned())),
-        Address::Invalid(_) => {
-            Err((ReasonCode::InvalidDestination, "The recipient is not a telephone number.".to_owned()))
-        }
     }
 }
 

@@ -7,10 +7,10 @@ use std::time::Duration;
 use broker::{Done, Failure};
 use ledger::{Begin, Effect, Outcome, Standing};
 use model::text::{fold, segments, split};
-use model::{AgentReply, MessageId, PhoneNumber, Private, ReasonCode};
+use model::{Address, AgentReply, MessageId, PhoneNumber, Private, ReasonCode, ReplyBody};
 
 use crate::directory::{Account, Channel, Texts};
-use crate::handler::{Author, Begun, CALL_TIMEOUT, Room, Walk, ledger_down, sendable};
+use crate::handler::{Author, Begun, CALL_TIMEOUT, Room, Walk, ledger_down};
 use crate::verdict;
 
 /// A reply as it is sent: to whom, and in which parts, of which there is at least one.
@@ -59,6 +59,21 @@ impl Place {
         }
         // What a provider reports of a part is not what became of the reply.
         Effect { id: MessageId::new(format!("{}.{}", whole.id, self.number)), parties: None, ..whole }
+    }
+}
+
+/// To whom and what, or what its agent is told.
+fn sendable(reply: &AgentReply) -> Result<(PhoneNumber, Private<String>), (ReasonCode, String)> {
+    let text = match &reply.body {
+        ReplyBody::Text(text) => text.clone(),
+        ReplyBody::Unsendable(why) => return Err((why.code, why.reason.clone())),
+    };
+    match &reply.to {
+        Address::Phone(number) => Ok((number.clone(), text)),
+        Address::Mail(_) => Err((ReasonCode::Unsupported, "This channel does not send mail.".to_owned())),
+        Address::Invalid(_) => {
+            Err((ReasonCode::InvalidDestination, "The recipient is not a telephone number.".to_owned()))
+        }
     }
 }
 

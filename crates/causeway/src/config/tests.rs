@@ -195,3 +195,33 @@ fn text_that_is_no_toml_is_one_problem() {
     let told = problems("[http\nlisten", &[]);
     assert!(told.contains("c.toml: is not TOML"), "{told}");
 }
+
+#[test]
+fn keywords_and_their_answers_must_make_sense() {
+    let with = |more: &str| SMALL.replace("user = \"9000\"", &format!("user = \"9000\"\n{more}"));
+    let consent = |text: &str| {
+        let loaded = read(text, &[]).unwrap_or_else(|problems| panic!("{problems}"));
+        let ChannelKind::Sms { consent, .. } = &loaded.config.channels[0].kind else { panic!("it is SMS") };
+        consent.clone()
+    };
+    let usual = consent(SMALL).expect("it is on where nothing is said");
+    assert!(usual.keywords.find("Stop.").is_some() && usual.stop.is_some() && usual.help.is_none());
+    assert!(consent(&with("consent = \"off\"")).is_none());
+    let platform = SMALL.replace("domain =", "consent = \"off\"\ndomain =");
+    assert!(consent(&platform).is_none());
+    assert!(consent(&platform.replace("user =", "consent = \"on\"\nuser =")).is_some(), "a channel may differ");
+    assert_eq!(consent(&with("stop_text = \"\"")).expect("it is on").stop, None);
+    assert!(consent(&with("max_characters = 160")).is_some(), "the answers fit into the smallest request");
+    for (more, expected) in [
+        ("stop_words = []", "channel \"sales\".stop_words: is empty, so nobody could opt out"),
+        ("help_words = [\"Stop!\"]", "\"Stop!\" stands for two different things; write each word in one list"),
+        ("start_words = [\"!\"]", "\"!\" has no letter or digit"),
+        ("consent = \"maybe\"", "channel \"sales\".consent: is none of the words it may be"),
+        ("max_segments = 0", "max_segments: must be a whole number from 1 to 1000"),
+    ] {
+        let told = problems(&with(more), &[]);
+        assert!(told.contains(expected), "missing: {expected}\nin:\n{told}");
+    }
+    let told = problems(&with(&format!("help_text = \"{}\"", "a ".repeat(801))), &[]);
+    assert!(told.contains("help_text: cannot be read; write a text of one message"), "{told}");
+}

@@ -10,7 +10,8 @@ pub(super) fn texts(section: &Section<'_>) -> Texts {
     let size = |found: u64| usize::try_from(found).unwrap_or(usize::MAX);
     Texts {
         fold: section.boolean("fold", true),
-        max_characters: size(section.integer("max_characters", MOST, 70..=10_000)),
+        // The answers to keywords are one request each.
+        max_characters: size(section.integer("max_characters", MOST, 160..=10_000)),
         max_segments: size(section.integer("max_segments", 50, 1..=1_000)),
     }
 }
