@@ -35,6 +35,7 @@ const CRATES: &[(&str, u8, &[&str])] = &[
     ("sandbox", 3, &["runtime"]),
     ("genesys", 2, &["model", "runtime"]),
     ("sms", 2, &["model", "runtime"]),
+    ("email", 2, &["model", "runtime"]),
     ("broker", 2, &["model", "runtime"]),
     ("ledger", 2, &["model", "runtime"]),
     ("model", 1, &[]),

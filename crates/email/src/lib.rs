@@ -1,0 +1,12 @@
+//! Mail: out by SMTP, in by SMTP and IMAP, and everything about what stands in one. Wire shapes stay inside.
+
+mod address;
+mod html;
+mod login;
+pub mod outgoing;
+pub mod read;
+mod reason;
+
+pub use address::Mailbox;
+pub use login::{Login, LoginKind, SecretSource, Security};
+pub use reason::Status;

@@ -1,0 +1,239 @@
+use std::sync::{Mutex, MutexGuard};
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use lettre::transport::smtp::authentication::{Credentials, Mechanism};
+use lettre::transport::smtp::client::{AsyncSmtpConnection, Certificate, TlsParameters};
+use lettre::transport::smtp::extension::ClientId;
+use secrecy::ExposeSecret;
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, timeout, timeout_at};
+
+use super::compose::Composed;
+use super::outcome::Sending;
+use super::transaction::{Failure, Phase, is_login_trouble, transact};
+use crate::{Login, LoginKind, Security};
+
+/// A server that takes our mail, and how it is talked to.
+#[derive(Debug, Clone)]
+pub struct SmtpConfig {
+    /// The name of the provider account, in metrics and errors.
+    pub target: String,
+    /// The server.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// How the connection is protected.
+    pub security: Security,
+    /// Who we are, where it asks.
+    pub login: Option<Login>,
+    /// Our name in EHLO: a name the other side can look up.
+    pub hello: String,
+    /// Connections at a time.
+    pub connections: usize,
+    /// Until a connection is greeted, protected and logged in.
+    pub connect_timeout: Duration,
+    /// Until a whole mail is sent and answered. After it nothing more is done for the mail.
+    pub send_timeout: Duration,
+    /// How long a connection may wait for its next mail.
+    pub idle: Duration,
+    /// Certificates of authorities beside the system's, in PEM.
+    pub authorities: Vec<Vec<u8>>,
+}
+
+/// Sends mail over a pool of connections. It tries once and says what happened.
+pub struct SmtpSender {
+    config: SmtpConfig,
+    tls: Option<TlsParameters>,
+    hello: ClientId,
+    places: Semaphore,
+    idle: Mutex<Vec<Idle>>,
+}
+
+struct Idle {
+    connection: AsyncSmtpConnection,
+    since: Instant,
+}
+
+impl SmtpSender {
+    /// Makes a sender; nothing is connected yet.
+    ///
+    /// # Errors
+    /// An authority's certificate that cannot be read, or a login that would cross a network in the clear.
+    pub fn new(config: SmtpConfig) -> anyhow::Result<Self> {
+        let here = matches!(config.host.as_str(), "localhost" | "127.0.0.1" | "::1");
+        ensure!(
+            config.security != Security::Plain || config.login.is_none() || here,
+            "provider {}: a password would be sent in the clear; use smtps:// or STARTTLS",
+            config.target
+        );
+        let tls = match config.security {
+            Security::Plain => None,
+            Security::Tls | Security::StartTls => Some(tls(&config)?),
+        };
+        let hello = ClientId::Domain(config.hello.clone());
+        let places = Semaphore::new(config.connections.max(1));
+        Ok(Self { config, tls, hello, places, idle: Mutex::default() })
+    }
+
+    /// Hands a mail to the server, once.
+    pub async fn send(&self, mail: &Composed) -> Sending {
+        let began = Instant::now();
+        let phase = Phase::default();
+        let deadline = began + self.config.send_timeout;
+        let sending = match timeout_at(deadline, self.attempt(mail, &phase)).await {
+            Ok(sending) => sending,
+            Err(_) if phase.may_be_sent() => Sending::Unknown { cause: self.said("did not answer to a mail in time") },
+            Err(_) => Sending::Unavailable { cause: self.said("did not answer in time") },
+        };
+        let labels = [
+            ("target", self.config.target.clone()),
+            ("operation", "smtp-send".to_owned()),
+            ("status", sending.word().to_owned()),
+        ];
+        metrics::histogram!("causeway_upstream_seconds", &labels).record(began.elapsed().as_secs_f64());
+        sending
+    }
+
+    /// Connects and logs in, to see whether it can be done.
+    ///
+    /// # Errors
+    /// What is wrong, as [`SmtpSender::send`] would say it.
+    pub async fn probe(&self) -> Result<(), Sending> {
+        let connected = timeout(self.config.connect_timeout, self.connect()).await;
+        let mut connection =
+            connected.map_err(|_| Sending::Unavailable { cause: self.said("did not answer in time") })??;
+        // The answer to a farewell changes nothing.
+        let _farewell = connection.quit().await;
+        Ok(())
+    }
+
+    async fn attempt(&self, mail: &Composed, phase: &Phase) -> Sending {
+        let Ok(_place) = self.places.acquire().await else {
+            return Sending::Unavailable { cause: self.said("is no longer used") };
+        };
+        if let Some(mut connection) = self.take_idle() {
+            match transact(&mut connection, mail, phase).await {
+                Ok(sending) => return self.keep(connection, sending),
+                // A server closes connections that waited too long; nothing was sent, and a new one tells more.
+                Err(_) if !phase.may_be_sent() => phase.again(),
+                Err(failure) => return self.failed(failure, phase),
+            }
+        }
+        let connected = timeout(self.config.connect_timeout, self.connect()).await;
+        let mut connection = match connected {
+            Ok(Ok(connection)) => connection,
+            Ok(Err(sending)) => return sending,
+            Err(_) => return Sending::Unavailable { cause: self.said("did not answer in time") },
+        };
+        match transact(&mut connection, mail, phase).await {
+            Ok(sending) => self.keep(connection, sending),
+            Err(failure) => self.failed(failure, phase),
+        }
+    }
+
+    async fn connect(&self) -> Result<AsyncSmtpConnection, Sending> {
+        let server = (self.config.host.as_str(), self.config.port);
+        let at_once = self.tls.clone().filter(|_| self.config.security == Security::Tls);
+        let connection = AsyncSmtpConnection::connect_tokio1(server, None, &self.hello, at_once, None).await;
+        let mut connection = connection.map_err(|error| self.unavailable("could not be reached", &error))?;
+        if let (Security::StartTls, Some(tls)) = (self.config.security, self.tls.clone()) {
+            if !connection.can_starttls() {
+                return Err(Sending::Unavailable {
+                    cause: self.said("does not offer STARTTLS; use smtps:// if it speaks TLS at once"),
+                });
+            }
+            let upgraded = connection.starttls(tls, &self.hello).await;
+            upgraded.map_err(|error| self.unavailable("could not be talked to over TLS", &error))?;
+        }
+        if let Some(login) = &self.config.login {
+            self.log_in(&mut connection, login).await?;
+        }
+        Ok(connection)
+    }
+
+    async fn log_in(&self, connection: &mut AsyncSmtpConnection, login: &Login) -> Result<(), Sending> {
+        let secret = login.secret.fetch().await;
+        // What a secret could not be read from is told by whoever reads it; here only that.
+        let secret =
+            secret.map_err(|_| Sending::LoginRefused { cause: self.said("needs a secret that cannot be read") })?;
+        let credentials = Credentials::new(login.user.expose().clone(), secret.expose_secret().to_owned());
+        let mechanisms: &[Mechanism] = match login.kind {
+            LoginKind::Password => &[Mechanism::Plain, Mechanism::Login],
+            LoginKind::Token => &[Mechanism::Xoauth2],
+        };
+        match connection.auth(mechanisms, &credentials).await {
+            Ok(_) => Ok(()),
+            Err(error) if error.is_client() => {
+                Err(Sending::LoginRefused { cause: self.said("offers no way to log in that is configured") })
+            }
+            Err(error) if error.is_permanent() => {
+                Err(Sending::LoginRefused { cause: self.said("refused the login; look at user and secret") })
+            }
+            Err(error) => Err(self.unavailable("broke off the login", &error)),
+        }
+    }
+
+    fn failed(&self, failure: Failure, phase: &Phase) -> Sending {
+        if phase.may_be_sent() {
+            return Sending::Unknown { cause: self.said("broke off while a mail was being sent") };
+        }
+        match failure {
+            Failure::Login => Sending::LoginRefused { cause: self.said("wants a login, or another one") },
+            Failure::Broken => Sending::Unavailable { cause: self.said("broke off the conversation") },
+        }
+    }
+
+    /// Keeps a connection for the next mail, unless the server is tired of it.
+    fn keep(&self, connection: AsyncSmtpConnection, sending: Sending) -> Sending {
+        let tired = matches!(sending, Sending::Later { whose: super::Whose::Server, .. });
+        if !tired && !connection.has_broken() {
+            self.lock().push(Idle { connection, since: Instant::now() });
+        }
+        sending
+    }
+
+    fn take_idle(&self) -> Option<AsyncSmtpConnection> {
+        let mut idle = self.lock();
+        idle.retain(|waiting| waiting.since.elapsed() < self.config.idle);
+        idle.pop().map(|waiting| waiting.connection)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Idle>> {
+        self.idle.lock().expect("nobody panics while holding connections")
+    }
+
+    fn said(&self, what: &str) -> String {
+        format!("the mail server of {} {what}", self.config.target)
+    }
+
+    fn unavailable(&self, what: &str, error: &lettre::transport::smtp::Error) -> Sending {
+        if is_login_trouble(error) {
+            return Sending::LoginRefused { cause: self.said("wants a login, or another one") };
+        }
+        // The kind of the error names no one; its text is the server's.
+        let kind = match error.status() {
+            Some(code) => format!(" (answer {code})"),
+            None if error.is_tls() => {
+                " (TLS: is its certificate valid for its name, and its authority known?)".to_owned()
+            }
+            None => String::new(),
+        };
+        Sending::Unavailable { cause: format!("{}{kind}", self.said(what)) }
+    }
+}
+
+impl std::fmt::Debug for SmtpSender {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "SmtpSender({})", self.config.target)
+    }
+}
+
+fn tls(config: &SmtpConfig) -> anyhow::Result<TlsParameters> {
+    let mut builder = TlsParameters::builder(config.host.clone());
+    for pem in &config.authorities {
+        let certificate = Certificate::from_pem(pem);
+        builder = builder.add_root_certificate(certificate.context("an authority is no PEM certificate")?);
+    }
+    builder.build_rustls().with_context(|| format!("provider {}: TLS cannot be set up", config.target))
+}
