@@ -2,10 +2,12 @@
 
 mod address;
 mod html;
+pub mod listen;
 mod login;
 pub mod outgoing;
 pub mod read;
 mod reason;
+mod tls;
 
 pub use address::Mailbox;
 pub use login::{Login, LoginKind, SecretSource, Security};

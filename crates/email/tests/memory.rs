@@ -1,0 +1,93 @@
+//! What mails and connections cost. One test in a process of its own, since memory is counted for the whole process.
+
+use std::io::BufReader;
+use std::time::Duration;
+
+use email::listen::{ListenConfig, SmtpLimits, Store, StoreError, serve};
+use email::read::{Context, Limits, read};
+use runtime::Shutdown;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::timeout;
+
+const SOON: Duration = Duration::from_secs(60);
+const MIB: u64 = 1024 * 1024;
+
+/// The most, or the present, memory of this process in bytes.
+fn memory(field: &str) -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").expect("this is Linux");
+    let line = status.lines().find(|line| line.starts_with(field)).expect("it is told");
+    let kib = line.split_whitespace().nth(1).and_then(|kib| kib.parse::<u64>().ok());
+    kib.expect("a number") * 1024
+}
+
+async fn until(stream: &mut TcpStream, expected: &str) {
+    let mut heard = String::new();
+    let listening = async {
+        while !heard.contains(expected) {
+            let mut bytes = [0; 512];
+            let read = stream.read(&mut bytes).await.expect("it answers");
+            assert!(read > 0, "{expected} did not come: {heard}");
+            heard.push_str(&String::from_utf8_lossy(&bytes[..read]));
+        }
+    };
+    timeout(SOON, listening).await.expect("an answer in time");
+}
+
+/// 25 MiB of base64 in one attachment, in pieces that are not all there at once.
+async fn send_large(stream: &mut TcpStream) {
+    stream.write_all(b"EHLO c\r\nMAIL FROM:<a@b.example>\r\nRCPT TO:<help@company.com>\r\nDATA\r\n").await.expect("sent");
+    until(stream, "354 ").await;
+    let head = "From: a@b.example\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\ntext\r\n--b\r\n\
+                Content-Type: image/png; name=a.png\r\nContent-Transfer-Encoding: base64\r\n\r\n";
+    stream.write_all(head.as_bytes()).await.expect("sent");
+    let lines = format!("{}\r\n", "QUJD".repeat(19)).repeat(100);
+    let mut sent = 0;
+    while sent < 25 * MIB - 64 * 1024 {
+        stream.write_all(lines.as_bytes()).await.expect("sent");
+        sent += lines.len() as u64;
+    }
+    stream.write_all(b"--b--\r\n.\r\n").await.expect("sent");
+}
+
+#[tokio::test]
+#[expect(clippy::disallowed_methods, reason = "the task is owned by the test")]
+async fn a_large_mail_and_a_thousand_connections_cost_little() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let store = Store::new(|received| async move {
+        assert!(received.size > 24 * MIB);
+        let input = BufReader::new(received.open().map_err(|_| StoreError::Later)?);
+        let mail = read(input, &Context::default(), &Limits::default()).map_err(|_| StoreError::Later)?;
+        assert!(mail.attachments[0].size > 18 * MIB && mail.text.expose() == "text");
+        Ok(())
+    });
+    let config = ListenConfig {
+        name: "bridge".to_owned(),
+        allowed: vec!["127.0.0.1/32".parse().unwrap()],
+        domains: vec!["company.com".to_owned()],
+        tls: None,
+        require_tls: false,
+        spool: std::env::temp_dir(),
+        limits: SmtpLimits { connections: 1100, ..SmtpLimits::default() },
+    };
+    let _served = tokio::spawn(serve(listener, config, store, Shutdown::new()));
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    until(&mut stream, "220 ").await;
+    let before = memory("VmRSS");
+    send_large(&mut stream).await;
+    until(&mut stream, "250 2.0.0 Stored").await;
+    let cost = memory("VmHWM").saturating_sub(before);
+    assert!(cost < 10 * MIB, "a mail of 25 MiB cost {cost} bytes");
+    let before = memory("VmRSS");
+    let mut idle = Vec::new();
+    for _ in 0..1000 {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        until(&mut stream, "220 ").await;
+        stream.write_all(b"EHLO c\r\n").await.unwrap();
+        until(&mut stream, "250 ENHANCEDSTATUSCODES").await;
+        idle.push(stream);
+    }
+    let cost = memory("VmRSS").saturating_sub(before);
+    assert!(cost < 50 * MIB, "1000 idle connections cost {cost} bytes");
+}
