@@ -4,6 +4,7 @@ mod address;
 mod html;
 pub mod listen;
 mod login;
+pub mod mailbox;
 pub mod outgoing;
 pub mod read;
 mod reason;
