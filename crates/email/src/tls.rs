@@ -18,7 +18,9 @@ pub(crate) fn client(authorities: &[Vec<u8>]) -> anyhow::Result<Arc<ClientConfig
     for pem in authorities {
         let mut found = false;
         for certificate in CertificateDer::pem_slice_iter(pem) {
-            roots.add(certificate.context("an authority is no PEM certificate")?).context("an authority cannot be used")?;
+            roots
+                .add(certificate.context("an authority is no PEM certificate")?)
+                .context("an authority cannot be used")?;
             found = true;
         }
         ensure!(found, "an authority is no PEM certificate");

@@ -219,7 +219,11 @@ async fn ten_thousand_recipients_are_too_many() {
         let (mut taken, mut refused) = (0, 0);
         for _ in 0..10_000 {
             let answer = reader.answer().await;
-            if answer.starts_with("250") { taken += 1 } else if answer.starts_with("452 4.5.3") { refused += 1 }
+            if answer.starts_with("250") {
+                taken += 1
+            } else if answer.starts_with("452 4.5.3") {
+                refused += 1
+            }
         }
         (taken, refused)
     };
@@ -268,7 +272,10 @@ async fn endless_lines_and_nonsense_end_in_a_goodbye() {
     for _ in 0..25 {
         answers.push(client.ask("BREW \u{1}coffee").await);
     }
-    assert!(answers[0].starts_with("500 5.5.1") && answers.iter().any(|answer| answer.starts_with("421 4.7.0")), "{answers:?}");
+    assert!(
+        answers[0].starts_with("500 5.5.1") && answers.iter().any(|answer| answer.starts_with("421 4.7.0")),
+        "{answers:?}"
+    );
     for (line, expected) in [
         ("RCPT TO:<help@company.com>", "503"),
         ("DATA", "503"),
@@ -372,7 +379,8 @@ async fn tls_is_offered_required_and_not_to_be_tricked() {
     let tls = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
     let tls = tls.with_root_certificates(roots).with_no_client_auth();
     let name = "localhost".try_into().unwrap();
-    let stream = tokio_rustls::TlsConnector::from(Arc::new(tls)).connect(name, client.stream.into_inner()).await.unwrap();
+    let stream =
+        tokio_rustls::TlsConnector::from(Arc::new(tls)).connect(name, client.stream.into_inner()).await.unwrap();
     let mut client = Client { stream: BufStream::new(stream) };
     assert!(!client.ask("EHLO client.example").await.contains("STARTTLS"));
     client.begin().await;

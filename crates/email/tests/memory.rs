@@ -36,7 +36,10 @@ async fn until(stream: &mut TcpStream, expected: &str) {
 
 /// 25 MiB of base64 in one attachment, in pieces that are not all there at once.
 async fn send_large(stream: &mut TcpStream) {
-    stream.write_all(b"EHLO c\r\nMAIL FROM:<a@b.example>\r\nRCPT TO:<help@company.com>\r\nDATA\r\n").await.expect("sent");
+    stream
+        .write_all(b"EHLO c\r\nMAIL FROM:<a@b.example>\r\nRCPT TO:<help@company.com>\r\nDATA\r\n")
+        .await
+        .expect("sent");
     until(stream, "354 ").await;
     let head = "From: a@b.example\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\ntext\r\n--b\r\n\
                 Content-Type: image/png; name=a.png\r\nContent-Transfer-Encoding: base64\r\n\r\n";

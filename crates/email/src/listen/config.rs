@@ -87,7 +87,8 @@ impl ServerTls {
             .with_safe_default_protocol_versions()?
             .with_no_client_auth()
             .with_single_cert(chain, key);
-        let config = config.with_context(|| format!("{} and {} do not fit", cert_file.display(), key_file.display()))?;
+        let config =
+            config.with_context(|| format!("{} and {} do not fit", cert_file.display(), key_file.display()))?;
         Ok(Self { acceptor: TlsAcceptor::from(Arc::new(config)) })
     }
 }

@@ -109,7 +109,8 @@ mod tests {
 
     #[test]
     fn only_a_whole_line_end_ends_a_mail() {
-        for smuggled in [&b"a\n.\r\n"[..], b"a\r\n.\n", b"a\n.\n", b"a\r.\r", b"a\r.\r\n", b"a\r\n.\r\r\n", b"a\n.\rb"] {
+        for smuggled in [&b"a\n.\r\n"[..], b"a\r\n.\n", b"a\n.\n", b"a\r.\r", b"a\r.\r\n", b"a\r\n.\r\r\n", b"a\n.\rb"]
+        {
             let (_, bare, end) = unstuffed(smuggled, 64);
             assert_eq!((bare, end), (true, None), "{smuggled:?}");
         }

@@ -22,7 +22,12 @@ const HANDSHAKE: Duration = Duration::from_secs(10);
 ///
 /// # Errors
 /// The spool folder cannot be written to.
-pub async fn serve(listener: TcpListener, config: ListenConfig, store: Store, shutdown: Shutdown) -> anyhow::Result<()> {
+pub async fn serve(
+    listener: TcpListener,
+    config: ListenConfig,
+    store: Store,
+    shutdown: Shutdown,
+) -> anyhow::Result<()> {
     tempfile::tempfile_in(&config.spool).map_err(|error| {
         anyhow::anyhow!(error).context(format!("mail that comes in cannot be spooled in {}", config.spool.display()))
     })?;
@@ -37,7 +42,10 @@ pub async fn serve(listener: TcpListener, config: ListenConfig, store: Store, sh
         };
         let (stream, peer) = match accepted {
             Ok((stream, peer)) => (stream, peer.ip().to_canonical()),
-            Err(error) => { accept_failed(&error, &shutdown).await; continue }
+            Err(error) => {
+                accept_failed(&error, &shutdown).await;
+                continue;
+            }
         };
         if !config.allowed.iter().any(|net| net.contains(&peer)) {
             refuse(&stream, "554 5.7.1 You are not known here");

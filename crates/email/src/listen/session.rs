@@ -93,7 +93,9 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Session<'a, S> {
                 Command::Line(line) => line,
                 Command::TooLong => {
                     self.mistake("500 5.5.2 The line is too long");
-                    if self.is_tiring() { return Ok(self.tired().await) }
+                    if self.is_tiring() {
+                        return Ok(self.tired().await);
+                    }
                     continue;
                 }
                 Command::Bare => return Ok(self.leave("521 5.5.2 Lines end with CR LF").await),
@@ -142,7 +144,9 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Session<'a, S> {
                 return Ok(None);
             }
         };
-        if self.chunks.is_some() && !matches!(request, Request::Bdat { .. } | Request::Rset | Request::Quit | Request::Noop { .. }) {
+        if self.chunks.is_some()
+            && !matches!(request, Request::Bdat { .. } | Request::Rset | Request::Quit | Request::Noop { .. })
+        {
             self.mistake("503 5.5.1 BDAT goes on with BDAT");
             return Ok(None);
         }
@@ -191,7 +195,8 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Session<'a, S> {
 
     fn ehlo(&mut self) {
         self.begin();
-        let mut lines = vec![self.config.name.clone(), "PIPELINING".to_owned(), format!("SIZE {}", self.config.limits.mail_bytes)];
+        let mut lines =
+            vec![self.config.name.clone(), "PIPELINING".to_owned(), format!("SIZE {}", self.config.limits.mail_bytes)];
         lines.extend(["8BITMIME", "SMTPUTF8", "CHUNKING", "ENHANCEDSTATUSCODES"].map(str::to_owned));
         if self.config.tls.is_some() && !self.secure {
             lines.push("STARTTLS".to_owned());

@@ -33,7 +33,9 @@ pub enum ImapError {
         what: &'static str,
     },
     /// The mailbox cannot be opened.
-    #[error("the IMAP server of {target} does not open the configured mailbox; look at its name and at the user's rights")]
+    #[error(
+        "the IMAP server of {target} does not open the configured mailbox; look at its name and at the user's rights"
+    )]
     NoMailbox {
         /// The provider account.
         target: String,
@@ -114,7 +116,9 @@ async fn over_tls(config: &ImapConfig, tls: &Arc<ClientConfig>, stream: Stream) 
     let name = name.map_err(|_| config.unavailable("has a name that no certificate can be for"))?;
     let stream = TlsConnector::from(Arc::clone(tls)).connect(name, stream).await;
     let stream = stream.map_err(|_| {
-        config.unavailable("could not be talked to over TLS; is its certificate valid for its name, and its authority known?")
+        config.unavailable(
+            "could not be talked to over TLS; is its certificate valid for its name, and its authority known?",
+        )
     })?;
     Ok(Box::new(stream))
 }

@@ -53,7 +53,8 @@ impl<'a> Mailbox<'a> {
             Ok(Err(_)) => return Err(config.unavailable("broke off the conversation")),
             Err(_) => return Err(config.unavailable("did not answer a command in time")),
         };
-        let uid_validity = opened.uid_validity.ok_or_else(|| config.unavailable("gives its mails no lasting numbers"))?;
+        let uid_validity =
+            opened.uid_validity.ok_or_else(|| config.unavailable("gives its mails no lasting numbers"))?;
         let uid_next = match opened.uid_next {
             Some(next) => next,
             None => mailbox.uids("1:*").await?.last().map_or(1, |last| last.saturating_add(1)),

@@ -51,7 +51,8 @@ pub async fn watch(
 /// # Errors
 /// What is wrong, as [`watch`] would tell it.
 pub async fn probe(config: &ImapConfig) -> Result<(), ImapError> {
-    let tls = tls::client(&config.authorities).map_err(|_| config.unavailable("has an authority that cannot be read"))?;
+    let tls =
+        tls::client(&config.authorities).map_err(|_| config.unavailable("has an authority that cannot be read"))?;
     let session = connect(config, &tls).await?;
     Mailbox::select(session, config).await.map(drop)
 }
@@ -134,7 +135,10 @@ impl<T: Fn(Option<&ImapError>)> Watcher<'_, T> {
         let before = self.cursor.and_then(|cursor| cursor.seen);
         let at = |received| match place {
             // Until all of them are in, the old life's cursor is the true one; what was brought is known by its time.
-            Some(place) => Cursor { uid: place, ..Cursor::behind(self.cursor.map_or(0, |old| old.uid_validity), place, received, before) },
+            Some(place) => Cursor {
+                uid: place,
+                ..Cursor::behind(self.cursor.map_or(0, |old| old.uid_validity), place, received, before)
+            },
             None => Cursor::behind(uid_validity, uid, received, before),
         };
         if tries >= self.config.limits.tries {
@@ -190,7 +194,12 @@ impl<T: Fn(Option<&ImapError>)> Watcher<'_, T> {
     }
 
     /// Waits until the server speaks of something new, or until it is time to look anyway.
-    async fn wait<'m>(&self, mailbox: Mailbox<'m>, can_idle: bool, shutdown: &Shutdown) -> Result<Mailbox<'m>, ImapError> {
+    async fn wait<'m>(
+        &self,
+        mailbox: Mailbox<'m>,
+        can_idle: bool,
+        shutdown: &Shutdown,
+    ) -> Result<Mailbox<'m>, ImapError> {
         let Mailbox { session, config } = mailbox;
         if !can_idle {
             tokio::select! {
