@@ -36,7 +36,6 @@ struct House {
     stored: mpsc::Receiver<Received>,
 }
 
-#[expect(clippy::disallowed_methods, reason = "the task is owned by the house of the test")]
 async fn house(config: ListenConfig) -> House {
     let (sender, stored) = mpsc::channel(1000);
     let store = Store::new(move |received| {

@@ -76,7 +76,8 @@ impl Dovecot {
              userdb {{\n  driver = static\n  args = uid=65534 gid=65534 home={folder}/mail/%u\n}}\n\
              service imap-login {{\n  chroot =\n  inet_listener imap {{\n    port = {port}\n  }}\n  \
              inet_listener imaps {{\n    port = {tls_port}\n    ssl = yes\n  }}\n}}\n\
-             service anvil {{\n  chroot =\n}}\n"
+             service anvil {{\n  chroot =\n}}\n\
+             service auth {{\n  unix_listener {folder}/login {{\n    mode = 0666\n  }}\n}}\n"
         );
         fs::write(self.path("dovecot.conf"), settings).expect("its folder takes files");
     }
@@ -89,6 +90,11 @@ impl Dovecot {
     /// The port of IMAP over TLS.
     pub const fn tls_port(&self) -> u16 {
         self.tls_port
+    }
+
+    /// The socket at which a [`crate::Postfix`] asks who may log in.
+    pub fn login_socket(&self) -> PathBuf {
+        self.path("login")
     }
 
     /// Puts a mail into a user's mailbox.

@@ -16,7 +16,7 @@ const START: Duration = Duration::from_secs(60);
 /// A Postfix of a test's own, between a company and the world.
 ///
 /// It delivers mail for `ann@consumer.example` and `bob@consumer.example`, and knows nobody else there; takes mail for
-/// `bouncing.example` and then returns it; says "later" of `later@consumer.example`; refuses the sender
+/// `gone@consumer.example` and then returns it; says "later" of `later@consumer.example`; refuses the sender
 /// `blocked@company.com` and mails above 1 MB; and brings mail for `company.com` to a port.
 pub struct Postfix {
     folder: TempDir,
@@ -30,6 +30,14 @@ impl Postfix {
     /// # Panics
     /// When it does not start; its log is in the message.
     pub fn start(inbound: u16, certificate: &Path, key: &Path) -> Self {
+        Self::start_with(inbound, certificate, key, None)
+    }
+
+    /// The same, for clients that log in over TLS, with users of a [`crate::Dovecot`] whose socket is given.
+    ///
+    /// # Panics
+    /// When it does not start; its log is in the message.
+    pub fn start_with(inbound: u16, certificate: &Path, key: &Path, logins: Option<&Path>) -> Self {
         assert!(Path::new(PROGRAM).exists(), "{PROGRAM} is missing: run scripts/install-test-deps");
         let folder = tempfile::Builder::new().prefix("causeway-postfix-").tempdir().expect("a folder");
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).expect("it is ours");
@@ -39,7 +47,7 @@ impl Postfix {
             let owned = Command::new("chown").arg(owner).arg(server.path(name)).status();
             assert!(owned.is_ok_and(|status| status.success()), "the folder is given to its server");
         }
-        server.write_settings(inbound, certificate, key);
+        server.write_settings(inbound, certificate, key, logins);
         server.launch();
         server
     }
@@ -48,7 +56,7 @@ impl Postfix {
         self.folder.path().join(name)
     }
 
-    fn write_settings(&self, inbound: u16, certificate: &Path, key: &Path) {
+    fn write_settings(&self, inbound: u16, certificate: &Path, key: &Path, logins: Option<&Path>) {
         let folder = self.folder.path().display();
         let (certificate, key) = (certificate.display(), key.display());
         let main = format!(
@@ -62,15 +70,23 @@ impl Postfix {
              virtual_mailbox_domains = consumer.example\nvirtual_mailbox_base = {folder}/mail\n\
              virtual_mailbox_maps = inline:{{ ann@consumer.example=ann/, bob@consumer.example=bob/ }}\n\
              virtual_uid_maps = static:65534\nvirtual_gid_maps = static:65534\nvirtual_minimum_uid = 1\n\
-             relay_domains = company.com, bouncing.example\nrelay_recipient_maps =\n\
-             transport_maps = inline:{{ {{company.com = smtp:[127.0.0.1]:{inbound}}}, \
-             {{bouncing.example = error:5.1.1 Nobody of this name}} }}\n\
+             relay_domains = company.com\nrelay_recipient_maps =\n\
+             transport_maps = inline:{{ {{company.com = smtp:[127.0.0.1]:{inbound}}} }}\n\
+             virtual_alias_maps = inline:{{ gone@consumer.example=moved@consumer.example }}\n\
              smtpd_relay_restrictions = permit_mynetworks, reject_unauth_destination\n\
              smtpd_recipient_restrictions = check_sender_access inline:{{ {{blocked@company.com = 550 5.7.1 Not you}} }}, \
              check_recipient_access inline:{{ {{later@consumer.example = 450 4.2.0 Not now}} }}, \
              reject_unlisted_recipient, permit_mynetworks, reject\n\
              minimal_backoff_time = 1s\nmaximal_backoff_time = 2s\nqueue_run_delay = 1s\n"
         );
+        let logins = logins.map(|socket| {
+            format!(
+                "smtpd_sasl_auth_enable = yes\nsmtpd_sasl_type = dovecot\nsmtpd_sasl_path = {}\nsmtpd_tls_auth_only = yes\n\
+                 smtpd_client_restrictions = permit_sasl_authenticated, reject\n",
+                socket.display()
+            )
+        });
+        let main = main + &logins.unwrap_or_default();
         fs::write(self.path("conf/main.cf"), main).expect("its folder takes files");
         let port = self.port;
         let services = format!(
@@ -105,6 +121,17 @@ impl Postfix {
     pub fn mails(&self, user: &str) -> Vec<Vec<u8>> {
         let Ok(entries) = fs::read_dir(self.path("mail").join(user).join("new")) else { return Vec::new() };
         entries.filter_map(|entry| fs::read(entry.ok()?.path()).ok()).collect()
+    }
+
+    /// Kills it and starts it again with what it had on disk.
+    ///
+    /// # Panics
+    /// When it does not start; its log is in the message.
+    pub fn restart(&mut self) {
+        self.kill();
+        let gone = wait_for(START, || TcpStream::connect(("127.0.0.1", self.port)).is_err());
+        assert!(gone, "a killed Postfix takes no connections");
+        self.launch();
     }
 
     /// What it logged.
