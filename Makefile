@@ -1,6 +1,6 @@
 # Every command of this project, one line each; cargo and scripts/ do the work.
 .DEFAULT_GOAL := help
-.PHONY: help run test test-full torture bench check fmt lint
+.PHONY: help run test test-full torture bench fuzz check fmt lint
 
 TESTS := --workspace --no-fail-fast
 # Most tests wait for something most of the time.
@@ -43,6 +43,9 @@ bench: ## measure Causeway beside the least a relay can do, and its parts (BENCH
 	cargo bench -p broker --bench embedded
 	cargo bench -p ledger --bench sqlite
 	cargo bench -p ledger --bench postgres
+
+fuzz: ## feed the readers of mail and the SMTP session with what breaks them (SECONDS=600 for each)
+	@scripts/fuzz $(or $(SECONDS),600)
 
 check: lint ## format, lints and documentation, as CI looks at them
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items

@@ -1,10 +1,10 @@
 //! What mails and connections cost. One test in a process of its own, since memory is counted for the whole process.
 
-use std::io::BufReader;
+use std::io::{self, BufReader, Read};
 use std::time::Duration;
 
 use email::listen::{ListenConfig, SmtpLimits, Store, StoreError, serve};
-use email::read::{Context, Limits, read};
+use email::read::{Context, Limits, Note, read};
 use runtime::Shutdown;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -53,6 +53,56 @@ async fn send_large(stream: &mut TcpStream) {
     stream.write_all(b"--b--\r\n.\r\n").await.expect("sent");
 }
 
+/// A head, and a piece that is repeated for megabytes, and never all there at once.
+struct Bomb {
+    head: io::Cursor<String>,
+    piece: io::Cursor<String>,
+    rest: u64,
+}
+
+impl Read for Bomb {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let head = Read::read(&mut self.head, out)?;
+        if head > 0 || self.rest == 0 {
+            return Ok(head);
+        }
+        let most = usize::try_from(self.rest).unwrap_or(usize::MAX).min(out.len());
+        let mut read = Read::read(&mut self.piece, &mut out[..most])?;
+        if read == 0 {
+            self.piece.set_position(0);
+            read = Read::read(&mut self.piece, &mut out[..most])?;
+        }
+        self.rest -= read as u64;
+        Ok(read)
+    }
+}
+
+fn bombs() -> Vec<(&'static str, Option<Note>, Bomb)> {
+    let bomb = |head: &str, piece: &str| Bomb {
+        head: io::Cursor::new(head.to_owned()),
+        piece: io::Cursor::new(piece.to_owned()),
+        rest: 6 * MIB,
+    };
+    let mixed = "From: a@b.example\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n";
+    let nested = "--b\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n";
+    let html = "From: a@b.example\r\nContent-Type: text/html\r\n\r\n";
+    vec![
+        ("a million parts", Some(Note::TooManyParts), bomb(mixed, "--b\r\n\r\n\r\n")),
+        ("parts in parts", Some(Note::TooManyParts), bomb(mixed, nested)),
+        ("mails in mails", None, bomb("From: a@b.example\r\n", "Content-Type: message/rfc822\r\n\r\n")),
+        ("a million headers", Some(Note::HeaderCut), bomb("", "X: y\r\n")),
+        ("a header without end", Some(Note::HeaderCut), bomb("Subject: ", "x y ")),
+        ("a million addresses", Some(Note::HeaderCut), bomb("To: a@b.example", ",\r\n c@d.example")),
+        ("encoded words", Some(Note::HeaderCut), bomb("Subject: ", "=?utf-8?B?QUFBQUFB?= ")),
+        ("a line without end", Some(Note::TextCut), bomb("From: a@b.example\r\n\r\n", "0123456789")),
+        ("tags in tags", Some(Note::TextCut), bomb(html, "<blockquote><div><a href='x'>")),
+        ("tags without end", Some(Note::TextCut), bomb(html, "<a b=\"")),
+        ("entities", Some(Note::TextCut), bomb(html, "&amp;&")),
+        ("quotes", Some(Note::TextCut), bomb("From: a@b.example\r\n\r\n", "On 1 Bob wrote:\r\n> x\r\ny\r\n")),
+        ("attachments", Some(Note::TooManyAttachments), bomb(mixed, "--b\r\nContent-Type: a/b\r\n\r\nx\r\n")),
+    ]
+}
+
 #[tokio::test]
 #[expect(clippy::disallowed_methods, reason = "the task is owned by the test")]
 async fn a_large_mail_and_a_thousand_connections_cost_little() {
@@ -82,6 +132,13 @@ async fn a_large_mail_and_a_thousand_connections_cost_little() {
     until(&mut stream, "250 2.0.0 Stored").await;
     let cost = memory("VmHWM").saturating_sub(before);
     assert!(cost < 10 * MIB, "a mail of 25 MiB cost {cost} bytes");
+    for (name, note, bomb) in bombs() {
+        let before = memory("VmRSS");
+        let mail = read(BufReader::new(bomb), &Context::default(), &Limits::default()).unwrap();
+        let cost = memory("VmHWM").saturating_sub(before);
+        assert!(cost < 16 * MIB, "{name} cost {cost} bytes");
+        assert!(note.is_none_or(|note| mail.notes.contains(&note)), "{name}: {:?}", mail.notes);
+    }
     let before = memory("VmRSS");
     let mut idle = Vec::new();
     for _ in 0..1000 {

@@ -1,9 +1,9 @@
 //! One part that is no multipart.
 
-use std::io::{self, Seek, SeekFrom, Write};
+use std::io::{self, BufWriter, IntoInnerError, Seek, SeekFrom, Write};
 
 use model::Private;
-use tempfile::SpooledTempFile;
+use tempfile::{SpooledTempFile, spooled_tempfile_in};
 
 use super::decode::{self, Decoder};
 use super::head::Head;
@@ -77,10 +77,13 @@ impl Leaf {
 /// What is kept of a part of a report.
 const REPORT_BYTES: usize = 128 * 1024;
 
+/// Attachments come in lines of 57 bytes, and go to their file in pieces of this.
+const WRITTEN: usize = 32 * 1024;
+
 enum Sink {
     Text { raw: Vec<u8>, html: bool },
     Report(Vec<u8>),
-    File(SpooledTempFile),
+    File(BufWriter<SpooledTempFile>),
     Nowhere,
 }
 
@@ -136,7 +139,10 @@ impl<'a> LeafSink<'a> {
             }
             _ if is_report(&media_type) || place.report => (Sink::Report(Vec::new()), REPORT_BYTES as u64),
             _ if full => (Sink::Nowhere, 0),
-            _ => (Sink::File(SpooledTempFile::new(limits.memory_bytes)), room),
+            _ => {
+                let file = spooled_tempfile_in(limits.memory_bytes, &limits.spool);
+                (Sink::File(BufWriter::with_capacity(WRITTEN, file)), room)
+            }
         };
         let decoder = Decoder::of(&head.encoding());
         let inline = !head.is_attachment() && (head.content_id().is_some() || place.related);
@@ -178,7 +184,8 @@ impl<'a> LeafSink<'a> {
                 Content::Text { text, html }
             }
             Sink::Report(raw) => Content::Report(raw),
-            Sink::File(mut file) => {
+            Sink::File(file) => {
+                let mut file = file.into_inner().map_err(IntoInnerError::into_error)?;
                 file.seek(SeekFrom::Start(0))?;
                 Content::File(file)
             }

@@ -1,3 +1,5 @@
+use std::path::PathBuf;
+
 /// How much of one mail is looked at. Beyond a limit a mail is read as far as it goes, and says so.
 #[derive(Debug, Clone)]
 pub struct Limits {
@@ -19,6 +21,8 @@ pub struct Limits {
     pub references: usize,
     /// Above this, an attachment waits in a file instead of in memory.
     pub memory_bytes: usize,
+    /// Where those files are; they have no name, and are gone with the attachment.
+    pub spool: PathBuf,
 }
 
 impl Default for Limits {
@@ -33,6 +37,7 @@ impl Default for Limits {
             addresses: 100,
             references: 50,
             memory_bytes: 64 * 1024,
+            spool: std::env::temp_dir(),
         }
     }
 }

@@ -1,4 +1,4 @@
-use std::io::{self, BufRead};
+use std::io::{self, BufRead, Read};
 
 /// One line, or as much of it as a limit allows.
 pub(crate) struct Line {
@@ -17,7 +17,7 @@ pub(crate) struct Lines<R> {
 }
 
 /// Longer than any line that means something as a line.
-const PIECE: usize = 16 * 1024;
+const PIECE: u64 = 16 * 1024;
 
 impl<R: BufRead> Lines<R> {
     pub(crate) const fn new(input: R) -> Self {
@@ -28,31 +28,17 @@ impl<R: BufRead> Lines<R> {
     pub(crate) fn next(&mut self) -> io::Result<Option<Line>> {
         let mut bytes = Vec::new();
         let begins = self.begins;
-        loop {
-            let chunk = self.input.fill_buf()?;
-            if chunk.is_empty() {
-                let none = bytes.is_empty();
-                return Ok((!none).then_some(Line { bytes, end: b"", begins }));
-            }
-            let room = PIECE - bytes.len();
-            let chunk = &chunk[..chunk.len().min(room)];
-            if let Some(at) = chunk.iter().position(|byte| *byte == b'\n') {
-                bytes.extend_from_slice(&chunk[..at]);
-                self.input.consume(at + 1);
-                self.begins = true;
-                let end: &[u8] = if bytes.last() == Some(&b'\r') { b"\r\n" } else { b"\n" };
-                if end.len() == 2 {
-                    bytes.pop();
-                }
-                return Ok(Some(Line { bytes, end, begins }));
-            }
-            bytes.extend_from_slice(chunk);
-            let taken = chunk.len();
-            self.input.consume(taken);
-            if bytes.len() == PIECE {
-                self.begins = false;
-                return Ok(Some(Line { bytes, end: b"", begins }));
-            }
+        let read = (&mut self.input).take(PIECE).read_until(b'\n', &mut bytes)?;
+        if read == 0 {
+            return Ok(None);
         }
+        self.begins = bytes.last() == Some(&b'\n');
+        let end: &[u8] = match bytes.as_slice() {
+            [.., b'\r', b'\n'] => b"\r\n",
+            [.., b'\n'] => b"\n",
+            _ => b"",
+        };
+        bytes.truncate(read - end.len());
+        Ok(Some(Line { bytes, end, begins }))
     }
 }
