@@ -367,6 +367,7 @@ async fn tls_is_offered_required_and_not_to_be_tricked() {
     let mut house = house(config).await;
     let mut client = Client::greeted(house.address).await;
     client.asked("MAIL FROM:<a@b.example>", "530 5.7.0").await;
+    Client::greeted(house.address).await.asked("BDAT 6 LAST\r\nQUIT", "530 5.7.0").await;
     client.send("STARTTLS\r\nMAIL FROM:<a@b.example>\r\n").await;
     assert!(client.answer().await.starts_with("501 5.5.4"), "a command in the clear behind STARTTLS");
     let mut client = Client::greeted(house.address).await;

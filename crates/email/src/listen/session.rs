@@ -168,9 +168,11 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Session<'a, S> {
             Request::Help { .. } => self.wire.say("214 2.0.0 RFC 5321"),
             Request::Vrfy { .. } => self.wire.say("252 2.5.0 Send a mail and see"),
             Request::Mail { .. } | Request::Rcpt { .. } | Request::Data | Request::Bdat { .. } if early => {
+                if matches!(request, Request::Bdat { .. }) {
+                    // What follows is no command.
+                    return Ok(Some(self.leave("530 5.7.0 STARTTLS comes first").await));
+                }
                 self.mistake("530 5.7.0 STARTTLS comes first");
-                // What follows is no command.
-                return Ok(matches!(request, Request::Bdat { .. }).then_some(Ended::Over));
             }
             Request::Mail { from } => self.mail(from),
             Request::Rcpt { to } => {
