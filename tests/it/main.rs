@@ -11,6 +11,7 @@ mod crash_points;
 mod dead_letters;
 mod http;
 mod neighbours;
+mod netsapiens;
 mod outage;
 mod person;
 mod private;

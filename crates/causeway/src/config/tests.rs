@@ -41,6 +41,24 @@ fn the_contract_sample_is_accepted() {
 }
 
 #[test]
+fn a_login_needs_all_of_its_parts_and_none_is_shown() {
+    let key = r#"auth = { kind = "api-key", key = "k3y-material" }"#;
+    let with = |auth: &str| SMALL.replace(key, auth);
+    for kind in ["oauth", "jwt"] {
+        let whole = with(&format!(
+            r#"auth = {{ kind = "{kind}", client_id = "bridge", client_secret = "cl13nt", username = "1001@example.com", password = "pa55" }}"#
+        ));
+        let loaded = read(&whole, &[]).unwrap_or_else(|problems| panic!("{problems}"));
+        assert!(!loaded.shown.contains("cl13nt") && !loaded.shown.contains("pa55"), "{}", loaded.shown);
+        assert!(!loaded.warnings.iter().any(|warning| warning.contains("auth")), "{:?}", loaded.warnings);
+        let told = problems(&with(&format!(r#"auth = {{ kind = "{kind}" }}"#)), &[]);
+        for missing in ["client_id", "client_secret", "username", "password"] {
+            assert!(told.contains(&format!("auth.{missing}")), "{missing}: {told}");
+        }
+    }
+}
+
+#[test]
 fn the_reference_says_the_defaults() {
     let reference = read(REFERENCE, &[]).unwrap_or_else(|problems| panic!("{problems}"));
     let defaults = read(SMALL, &[]).unwrap_or_else(|problems| panic!("{problems}"));
@@ -65,8 +83,13 @@ fn every_commented_key_of_the_reference_is_a_real_one() {
         let (section, rest) = (line.strip_prefix("# ["), commented.unwrap_or(line));
         let line = section.map_or_else(|| rest.to_owned(), |name| format!("[{name}"));
         // The keys of the other kind stand beside the defaults, and a table may hold each key once.
-        let defaults =
-            ["kind = \"embedded\"", "path = \"data/broker\"", "kind = \"sqlite\"", "path = \"data/ledger.db\""];
+        let defaults = [
+            "kind = \"embedded\"",
+            "path = \"data/broker\"",
+            "kind = \"sqlite\"",
+            "path = \"data/ledger.db\"",
+            "auth = { kind = \"api-key\"",
+        ];
         if !defaults.iter().any(|default| line.starts_with(default)) {
             text.push_str(&line);
             text.push('\n');

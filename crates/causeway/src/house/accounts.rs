@@ -110,25 +110,32 @@ pub(super) async fn look_at_start(
     shutdown: Shutdown,
 ) -> anyhow::Result<()> {
     let paused = |name: &NeighbourName| health.alarm(AlarmKind::AccountPaused, name.as_str());
-    let mut left: Vec<(Provider, Alarm)> =
-        providers.into_iter().map(|one| (paused(one.name()), one)).map(|(alarm, one)| (one, alarm)).collect();
+    let mut left: Vec<Waiting> = providers.into_iter().map(|one| (paused(one.name()), one, false)).collect();
     while !left.is_empty() {
-        let mut unanswered = Vec::new();
-        for (provider, alarm) in left {
+        let mut next = Vec::new();
+        for (alarm, provider, raised) in left {
             let looked = tokio::select! {
                 () = shutdown.stopping() => return Ok(()),
                 looked = look(&config, &provider) => looked,
             };
             match looked {
-                Ok(findings) => findings.iter().for_each(tell),
-                Err(SendError::AccountFault { cause }) => alarm.raise(cause),
+                Ok(findings) => {
+                    findings.iter().for_each(tell);
+                    if raised {
+                        alarm.clear();
+                    }
+                }
+                Err(SendError::AccountFault { cause }) => {
+                    alarm.raise(cause);
+                    next.push((alarm, provider, true));
+                }
                 Err(error) => {
                     tracing::info!(%error, "an account is not looked at yet");
-                    unanswered.push((provider, alarm));
+                    next.push((alarm, provider, raised));
                 }
             }
         }
-        left = unanswered;
+        left = next;
         tokio::select! {
             () = shutdown.stopping() => return Ok(()),
             () = tokio::time::sleep(AGAIN), if !left.is_empty() => {}
@@ -137,6 +144,9 @@ pub(super) async fn look_at_start(
     }
     Ok(())
 }
+
+/// An account that is still to be looked at, its alarm, and whether that was raised here.
+type Waiting = (Alarm, Provider, bool);
 
 fn tell(finding: &Finding) {
     match finding {
