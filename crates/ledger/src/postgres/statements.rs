@@ -123,40 +123,42 @@ pub(super) struct Statements {
     pub(super) receipt_state: Statement,
 }
 
+/// In the order of the fields they become.
+const ALL: [&str; 29] = [
+    NOW,
+    LOCK_ARRIVALS,
+    LOAD_EFFECTS,
+    LOAD_RECEIPTS,
+    LOAD_ARRIVED,
+    LOAD_TWINS,
+    LOAD_SESSIONS,
+    LOAD_MARKS,
+    LOAD_CONSENTS,
+    CONSENTS_AFTER,
+    MAKE_EFFECTS,
+    CHANGE_EFFECTS,
+    MAKE_RECEIPTS,
+    CHANGE_RECEIPTS,
+    MAKE_ARRIVALS,
+    KEEP_SESSIONS,
+    MAKE_MARKS,
+    CHANGE_MARKS,
+    KEEP_CONSENTS,
+    MAKE_LINES,
+    TIMELINE,
+    RECENT,
+    CLAIMED,
+    LOAD_SENT,
+    LOAD_REPORTS,
+    MAKE_SENT,
+    MAKE_REPORTS,
+    ABOUT,
+    RECEIPT_STATE,
+];
+
 impl Statements {
     pub(super) async fn prepare(client: &Client) -> Result<Self, Error> {
-        let all = [
-            NOW,
-            LOCK_ARRIVALS,
-            LOAD_EFFECTS,
-            LOAD_RECEIPTS,
-            LOAD_ARRIVED,
-            LOAD_TWINS,
-            LOAD_SESSIONS,
-            LOAD_MARKS,
-            LOAD_CONSENTS,
-            CONSENTS_AFTER,
-            MAKE_EFFECTS,
-            CHANGE_EFFECTS,
-            MAKE_RECEIPTS,
-            CHANGE_RECEIPTS,
-            MAKE_ARRIVALS,
-            KEEP_SESSIONS,
-            MAKE_MARKS,
-            CHANGE_MARKS,
-            KEEP_CONSENTS,
-            MAKE_LINES,
-            TIMELINE,
-            RECENT,
-            CLAIMED,
-            LOAD_SENT,
-            LOAD_REPORTS,
-            MAKE_SENT,
-            MAKE_REPORTS,
-            ABOUT,
-            RECEIPT_STATE,
-        ];
-        let mut prepared = try_join_all(all.map(|sql| client.prepare(sql))).await?.into_iter();
+        let mut prepared = try_join_all(ALL.map(|sql| client.prepare(sql))).await?.into_iter();
         let mut next = || prepared.next().expect("one for each statement");
         Ok(Self {
             now: next(),
