@@ -10,6 +10,7 @@ mod crash;
 mod crash_points;
 mod dead_letters;
 mod http;
+mod media;
 mod neighbours;
 mod netsapiens;
 mod outage;

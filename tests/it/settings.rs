@@ -86,6 +86,8 @@ impl Settings {
             Books::Sqlite => format!("kind = \"sqlite\"\npath = \"{folder}/ledger.db\""),
             Books::Postgres(url) => format!("kind = \"postgres\"\nurl = \"{url}\""),
         };
+        // An embedded broker makes its key up.
+        let signing = if matches!(queues, Queues::Embedded) { "" } else { "signing_keys = [\"Zx81mdkQ-link-key\"]" };
         let (genesys, netsapiens) = (genesys.base_url(), netsapiens.base_url());
         format!(
             r#"
@@ -99,6 +101,9 @@ impl Settings {
             {broker}
             [ledger]
             {ledger}
+            [blobs]
+            url = "file:{folder}/blobs"
+            {signing}
             [shutdown]
             grace = "{grace}"
             lag = "0s"

@@ -113,6 +113,7 @@ fn text(number: usize) -> InboundMessage {
         genesys: neighbour("main"),
         from: consumer(number % 5_000),
         text: "hello".to_owned().into(),
+        files: model::InboundFiles::default(),
         session: None,
         arrival: Arrival { path: ArrivalPath::MessageEvent, fingerprint: number.to_string(), sent_at: None },
         trace: TraceId::new("sick"),

@@ -73,6 +73,7 @@ fn message(conversation: u64, number: u64) -> anyhow::Result<InboundMessage> {
         genesys: NeighbourName::new("main"),
         from: Address::Phone(PhoneNumber::normalise(&format!("1312555{:04}", conversation % 10_000), None)?),
         text: Private::new(String::new()),
+        files: model::InboundFiles::default(),
         session: None,
         arrival: Arrival { path: ArrivalPath::MessageEvent, fingerprint: String::new(), sent_at: None },
         trace: TraceId::new("5767ea58-1511-4a98-bc56-7f34c43e3a51"),

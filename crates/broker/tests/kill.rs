@@ -32,6 +32,7 @@ fn message(publisher: u32, number: u64) -> InboundMessage {
         genesys: NeighbourName::new("main"),
         from: Address::Phone(from),
         text: Private::new("x".repeat(400)),
+        files: model::InboundFiles::default(),
         session: None,
         arrival: Arrival { path: ArrivalPath::MessageEvent, fingerprint: String::new(), sent_at: None },
         trace: TraceId::new("trace"),

@@ -10,6 +10,8 @@ use model::{Family, InboundMessage, ReasonCode};
 use runtime::{Clock, Shutdown};
 use tokio::sync::watch;
 
+use crate::media::Media;
+
 /// What this room needs to know.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -26,12 +28,17 @@ pub struct Deps {
     pub broker: Broker,
     /// What was done before.
     pub ledger: Ledger,
+    /// How files are had and kept.
+    pub media: Media,
     /// The time.
     pub clock: Clock,
 }
 
 /// The longest a call to Genesys takes; the deadline in the ledger is built on it.
 const CALL_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// The same for a file, which is fetched, where need be with a fresh URL, and uploaded.
+const FILE_TIME: Duration = Duration::from_secs(150);
 
 /// Consumes `inbound` until the shutdown.
 ///
@@ -45,8 +52,8 @@ pub async fn run(config: Config, deps: Deps, shutdown: Shutdown) -> anyhow::Resu
 /// How soon a message that another replica took up is looked at again.
 const ELSEWHERE: Duration = Duration::from_secs(1);
 
-struct Room {
-    deps: Deps,
+pub(crate) struct Room {
+    pub(crate) deps: Deps,
 }
 
 impl Handle<InboundMessage> for Room {
@@ -58,7 +65,7 @@ impl Handle<InboundMessage> for Room {
         self.deps.directory.borrow().paused(account, paused);
     }
 
-    async fn handle(&self, message: &InboundMessage, _attempt: u32) -> Result<Done, Failure> {
+    async fn handle(&self, message: &InboundMessage, tries: u32) -> Result<Done, Failure> {
         let directory = Arc::clone(&self.deps.directory.borrow());
         let (channel, client) = directory.find(&message.channel).ok_or_else(|| Failure::Reject {
             code: "unknown-channel",
@@ -68,12 +75,26 @@ impl Handle<InboundMessage> for Room {
         let ledger = &self.deps.ledger;
         let (arrival, session) = (message.arrival.clone(), message.session.clone());
         let incoming = Incoming { effect: effect.clone(), arrival, session };
-        let attempt = match ledger.begin_incoming(incoming, CALL_TIMEOUT).await.map_err(ledger_down)? {
+        let attempt = match ledger.begin_incoming(incoming, call_time(message)).await.map_err(ledger_down)? {
             Begin::First(attempt) => attempt,
             Begin::Done(_) => return Ok(Done::Duplicate),
-            Begin::Interrupted { attempt, until, begun, .. } => self.again(&effect, &attempt, until, begun).await?,
+            Begin::Interrupted { attempt, until, begun, .. } => {
+                self.again(message, &effect, &attempt, until, begun).await?
+            }
         };
-        match client.send_message(&channel.access, message).await {
+        // Within the record of the call: a message that is the same as another fetches nothing, and fetching twice does no harm.
+        let files = match self.fetch(message, &effect, tries).await {
+            Ok(files) => files,
+            Err(failure) => {
+                ledger.release(&effect, &attempt, "a file could not be fetched").await.map_err(ledger_down)?;
+                return Err(failure);
+            }
+        };
+        let sent = match files.is_empty() {
+            true => client.send_message(&channel.access, message).await,
+            false => self.send_with_files(client, &channel.access, message, &files).await,
+        };
+        match sent {
             Ok(accepted) => self.accepted(&channel, &effect, &attempt, accepted).await,
             Err(refusal) => Err(self.refused(&channel, &effect, &attempt, refusal).await?),
         }
@@ -91,6 +112,7 @@ impl Room {
     /// while the replica that began it may still be calling.
     async fn again(
         &self,
+        message: &InboundMessage,
         effect: &Effect,
         interrupted: &AttemptId,
         until: Timestamp,
@@ -104,7 +126,7 @@ impl Room {
             let cause = anyhow!("begun {begun} times and never ended; look at what it crashed before replaying it");
             return Err(Failure::Reject { code: "poison", cause });
         }
-        let retaken = self.deps.ledger.retake(effect, interrupted, CALL_TIMEOUT).await.map_err(ledger_down)?;
+        let retaken = self.deps.ledger.retake(effect, interrupted, call_time(message)).await.map_err(ledger_down)?;
         // Another replica took this message up.
         retaken.ok_or(Failure::NotYet { after: ELSEWHERE })
     }
@@ -168,7 +190,13 @@ fn effect(message: &InboundMessage) -> Effect {
     }
 }
 
-fn ledger_down(error: LedgerError) -> Failure {
+/// The longest a message takes to send, its files included.
+fn call_time(message: &InboundMessage) -> Duration {
+    let files = u32::try_from(message.files.list.len()).unwrap_or(u32::MAX);
+    CALL_TIMEOUT.saturating_add(FILE_TIME.saturating_mul(files))
+}
+
+pub(crate) fn ledger_down(error: LedgerError) -> Failure {
     Failure::Unavailable { target: "ledger".to_owned(), after: None, cause: error.into() }
 }
 

@@ -2,13 +2,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
-use model::{ChannelId, ChannelName, InboundMessage, NeighbourName, Receipt, TraceId};
+use model::{ChannelId, ChannelName, InboundMessage, NeighbourName, Private, Receipt, TraceId};
 use runtime::{Call, Clock, HttpClient, url_segment};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
 use crate::classify::classify;
-use crate::{Secrets, reader, sign, wire};
+use crate::{MediaSignature, Secrets, reader, sign, wire};
 
 /// One Genesys tenant.
 #[derive(Debug, Clone)]
@@ -23,6 +23,8 @@ pub struct Tenant {
     pub channel_api_key: Option<SecretString>,
     /// Whether inbound messages carry `channel.messageId` (section 11, A21).
     pub send_message_id: bool,
+    /// Over which bytes an upload is signed.
+    pub media_signature: MediaSignature,
 }
 
 /// What a call on a channel needs.
@@ -41,6 +43,17 @@ pub struct ChannelAccess {
 pub struct Accepted {
     /// The id Genesys gave it, where it gave one.
     pub id: Option<String>,
+}
+
+/// A file of a message, uploaded before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attachment {
+    /// `genesys://nexus/<id>`.
+    pub url: String,
+    /// Its media type.
+    pub media_type: String,
+    /// What it is called.
+    pub name: Option<Private<String>>,
 }
 
 /// Why a call did not succeed, by what the caller does next.
@@ -90,9 +103,9 @@ pub enum Blame {
 /// Calls one tenant.
 #[derive(Debug, Clone)]
 pub struct Client {
-    tenant: Tenant,
-    http: HttpClient,
-    clock: Clock,
+    pub(crate) tenant: Tenant,
+    pub(crate) http: HttpClient,
+    pub(crate) clock: Clock,
 }
 
 /// For a call with a JSON body (section 9, suggested there).
@@ -109,8 +122,38 @@ impl Client {
     /// # Errors
     /// [`Refusal`].
     pub async fn send_message(&self, channel: &ChannelAccess, message: &InboundMessage) -> Result<Accepted, Refusal> {
+        self.send_text(channel, message, message.text.expose()).await
+    }
+
+    /// Gives an agent a consumer's message, with another text than its own: one that holds links to its files.
+    ///
+    /// # Errors
+    /// [`Refusal`].
+    pub async fn send_text(
+        &self,
+        channel: &ChannelAccess,
+        message: &InboundMessage,
+        text: &str,
+    ) -> Result<Accepted, Refusal> {
         let message_id = self.tenant.send_message_id.then(|| message.id.as_str());
-        let body = wire::text(channel, message.from.normalised(), message.text.expose(), message_id);
+        let body = wire::text(channel, message.from.normalised(), text, message_id);
+        let answer = self.post(channel, "message", body, &message.trace).await?;
+        Ok(Accepted { id: accepted_id(&answer) })
+    }
+
+    /// Gives an agent a consumer's message with its files, in the shape nobody documented (section 4.1.2, A).
+    ///
+    /// # Errors
+    /// [`Refusal`]; [`Refusal::Never`] may mean no more than that the shape is another.
+    pub async fn send_rich_media(
+        &self,
+        channel: &ChannelAccess,
+        message: &InboundMessage,
+        text: &str,
+        attachments: &[Attachment],
+    ) -> Result<Accepted, Refusal> {
+        let message_id = self.tenant.send_message_id.then(|| message.id.as_str());
+        let body = wire::rich_media(channel, message.from.normalised(), text, attachments, message_id);
         let answer = self.post(channel, "message", body, &message.trace).await?;
         Ok(Accepted { id: accepted_id(&answer) })
     }
@@ -131,7 +174,8 @@ impl Client {
     pub async fn probe(&self, channel: &ChannelAccess) -> Result<(), Refusal> {
         let media = uuid::Uuid::new_v4();
         let url = format!("{}/channels/{}/media/{media}", self.tenant.base_url, url_segment(channel.id.as_str()));
-        let headers = self.headers(channel, b"", &TraceId::new(uuid::Uuid::new_v4().to_string()))?;
+        let signature = sign(&channel.secrets, b"");
+        let headers = self.headers(channel, &signature, &TraceId::new(uuid::Uuid::new_v4().to_string()))?;
         let call = Call { method: Method::GET, url, headers, body: Bytes::new(), timeout: TIMEOUT };
         let answered = self.http.call(self.tenant.name.as_str(), "probe", call).await;
         if let Ok(answer) = &answered
@@ -151,22 +195,27 @@ impl Client {
         trace: &TraceId,
     ) -> Result<Value, Refusal> {
         let url = format!("{}/channels/{}/messages", self.tenant.base_url, url_segment(channel.id.as_str()));
-        let headers = self.headers(channel, &body, trace)?;
+        let headers = self.headers(channel, &sign(&channel.secrets, &body), trace)?;
         let call = Call { method: Method::POST, url, headers, body: Bytes::from(body), timeout: TIMEOUT };
         let answered = self.http.call(self.tenant.name.as_str(), operation, call).await;
         classify(&channel.name, answered, self.clock.now())
     }
 
-    fn headers(&self, channel: &ChannelAccess, body: &[u8], trace: &TraceId) -> Result<HeaderMap, Refusal> {
+    pub(crate) fn headers(
+        &self,
+        channel: &ChannelAccess,
+        signature: &str,
+        trace: &TraceId,
+    ) -> Result<HeaderMap, Refusal> {
         let value = |name: &str, text: &str| {
             HeaderValue::from_str(text).map_err(|_| Refusal::ChannelFault {
                 status: 0,
-                cause: format!("tenant {}: {name} holds characters no header can carry", self.tenant.name),
+                cause: format!("channel {}: {name} holds characters no header can carry", channel.name),
             })
         };
         let mut headers = HeaderMap::new();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        headers.insert("x-hub-signature", value("signature", &sign(&channel.secrets, body))?);
+        headers.insert("x-hub-signature", value("signature", signature)?);
         headers.insert("x-ccid", value("ccid", &self.tenant.ccid)?);
         headers.insert("x-b3-traceid", value("trace id", trace.as_str())?);
         if let Some(api_key) = &self.tenant.channel_api_key {

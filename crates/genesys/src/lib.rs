@@ -6,12 +6,14 @@
 mod classify;
 mod client;
 mod directory;
+mod media;
 mod reader;
 mod signature;
 mod webhook;
 mod wire;
 
-pub use client::{Accepted, Blame, ChannelAccess, Client, Refusal, Tenant};
+pub use client::{Accepted, Attachment, Blame, ChannelAccess, Client, Refusal, Tenant};
 pub use directory::{Channel, Directory, channel_target};
+pub use media::{MediaSignature, Upload, Uploaded, is_media_id};
 pub use signature::{SecretEncoding, Secrets, SignatureError, Verified, sign};
 pub use webhook::{Webhook, WebhookContent, WebhookError, WebhookMessage, peek_channel};

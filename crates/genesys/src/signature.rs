@@ -149,5 +149,26 @@ pub fn sign(secrets: &Secrets, body: &[u8]) -> String {
     format!("sha1={}", hex::encode(digest(secrets.signing(), body)))
 }
 
+/// Signs a body that comes in pieces, with the first secret.
+pub(crate) struct Signer {
+    mac: Hmac<Sha1>,
+}
+
+impl Signer {
+    pub(crate) fn new(secrets: &Secrets) -> Self {
+        let key = secrets.signing().expose_secret();
+        Self { mac: Hmac::new_from_slice(key).expect("HMAC takes keys of any length") }
+    }
+
+    pub(crate) fn update(&mut self, bytes: &[u8]) {
+        self.mac.update(bytes);
+    }
+
+    pub(crate) fn finish(self) -> String {
+        let digest: Digest = self.mac.finalize().into_bytes().into();
+        format!("sha1={}", hex::encode(digest))
+    }
+}
+
 #[cfg(test)]
 mod tests;

@@ -3,7 +3,7 @@
 use model::{Receipt, ReceiptStatus};
 use serde::Serialize;
 
-use crate::ChannelAccess;
+use crate::{Attachment, ChannelAccess};
 
 #[derive(Serialize)]
 struct Envelope<'a> {
@@ -17,10 +17,29 @@ struct Message<'a> {
     kind: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     text: Option<&'a str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    content: Vec<Content<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     status: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reasons: Option<[Reason<'a>; 1]>,
+}
+
+#[derive(Serialize)]
+struct Content<'a> {
+    #[serde(rename = "contentType")]
+    content_type: &'static str,
+    attachment: AttachmentOut<'a>,
+}
+
+#[derive(Serialize)]
+struct AttachmentOut<'a> {
+    #[serde(rename = "mediaType")]
+    media_type: &'static str,
+    url: &'a str,
+    mime: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    filename: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -52,9 +71,46 @@ pub(crate) fn text(channel: &ChannelAccess, from: &str, text: &str, message_id: 
         channel: Channel { from: Address { id: from }, to: Address { id: channel.id.as_str() }, message_id },
         kind: "Text",
         text: Some(text),
+        content: Vec::new(),
         status: None,
         reasons: None,
     })
+}
+
+/// A consumer's files, in the shape that is best supported (section 4.1.2, A).
+pub(crate) fn rich_media(
+    channel: &ChannelAccess,
+    from: &str,
+    text: &str,
+    attachments: &[Attachment],
+    message_id: Option<&str>,
+) -> Vec<u8> {
+    let content = attachments.iter().map(|file| Content {
+        content_type: "Attachment",
+        attachment: AttachmentOut {
+            media_type: word(&file.media_type),
+            url: &file.url,
+            mime: &file.media_type,
+            filename: file.name.as_ref().map(|name| name.expose().as_str()),
+        },
+    });
+    write(Message {
+        channel: Channel { from: Address { id: from }, to: Address { id: channel.id.as_str() }, message_id },
+        kind: "RichMedia",
+        text: Some(text).filter(|text| !text.is_empty()),
+        content: content.collect(),
+        status: None,
+        reasons: None,
+    })
+}
+
+fn word(media_type: &str) -> &'static str {
+    match media_type.split('/').next() {
+        Some("image") => "Image",
+        Some("video") => "Video",
+        Some("audio") => "Audio",
+        _ => "File",
+    }
 }
 
 /// A receipt; both addresses are copied from the reply it is about (section 4.1.3).
@@ -74,6 +130,7 @@ pub(crate) fn receipt(receipt: &Receipt) -> Vec<u8> {
         },
         kind: "Receipt",
         text: None,
+        content: Vec::new(),
         status: Some(receipt.status.word()),
         reasons,
     })

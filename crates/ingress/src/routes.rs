@@ -135,6 +135,7 @@ impl Room {
             genesys: channel.genesys.clone(),
             from: channel.sender(text.from.expose()),
             text: text.text.clone(),
+            files: text.files.clone(),
             session: text.session.clone(),
             arrival: text.arrival.clone(),
             trace: new_trace(),

@@ -193,6 +193,8 @@ pub enum What {
     Receipt,
     /// A receipt was dropped as repeated or outdated.
     ReceiptDropped,
+    /// A file of it was not passed on, for the reason that stands there.
+    Media,
     /// It was dead-lettered.
     Dead,
     /// It was put back from the dead letters, to be tried anew.
@@ -216,6 +218,7 @@ impl What {
             Self::Looked => "looked",
             Self::Receipt => "receipt",
             Self::ReceiptDropped => "receipt-dropped",
+            Self::Media => "media",
             Self::Dead => "dead",
             Self::Replayed => "replayed",
             Self::Discarded => "discarded",
@@ -223,7 +226,7 @@ impl What {
         }
     }
 
-    pub(crate) const ALL: [Self; 13] = [
+    pub(crate) const ALL: [Self; 14] = [
         Self::Received,
         Self::Began,
         Self::Released,
@@ -233,6 +236,7 @@ impl What {
         Self::Looked,
         Self::Receipt,
         Self::ReceiptDropped,
+        Self::Media,
         Self::Dead,
         Self::Replayed,
         Self::Discarded,

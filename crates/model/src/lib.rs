@@ -5,6 +5,7 @@
 mod address;
 mod consent;
 mod conversation;
+mod files;
 mod ids;
 mod message;
 mod private;
@@ -16,6 +17,7 @@ pub mod text;
 pub use address::{Address, AddressError, Country, PhoneNumber};
 pub use consent::{ConsentChange, Keyword, KeywordError, Keywords};
 pub use conversation::ConversationKey;
+pub use files::{InboundFile, InboundFiles};
 pub use ids::{ChannelId, ChannelName, IdError, MessageId, NeighbourName, SessionId, TraceId};
 pub use message::{AgentReply, Arrival, ArrivalPath, InboundMessage, Receipt, ReplyBody, Unsendable};
 pub use private::Private;

@@ -2,7 +2,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Address, ChannelName, ConversationKey, Family, MessageId, NeighbourName, Private, Queued, ReasonCode,
+    Address, ChannelName, ConversationKey, Family, InboundFiles, MessageId, NeighbourName, Private, Queued, ReasonCode,
     ReceiptStatus, SessionId, TraceId,
 };
 
@@ -41,6 +41,9 @@ pub struct InboundMessage {
     pub from: Address,
     /// What the consumer wrote.
     pub text: Private<String>,
+    /// The files the consumer sent.
+    #[serde(default, skip_serializing_if = "InboundFiles::is_empty")]
+    pub files: InboundFiles,
     /// The provider's session, where a reply belongs.
     pub session: Option<SessionId>,
     /// How it arrived.

@@ -9,6 +9,12 @@ use jiff::Timestamp;
 
 use crate::tls;
 
+mod guard;
+mod stream;
+
+pub use guard::leads_inside;
+pub use stream::{ByteStream, Reach, StreamedAnswer, StreamedCall};
+
 /// How the house goes out to the network.
 #[derive(Clone)]
 pub struct HttpClientConfig {
@@ -37,6 +43,8 @@ impl fmt::Debug for HttpClientConfig {
 #[derive(Clone, Debug)]
 pub struct HttpClient {
     client: reqwest::Client,
+    /// The same, for URLs that came from outside: it reaches public addresses only.
+    guarded: reqwest::Client,
 }
 
 /// One request.
@@ -91,28 +99,13 @@ impl HttpClient {
     /// A certificate authority that cannot be read, or a proxy URL that is none.
     pub fn new(config: &HttpClientConfig) -> anyhow::Result<Self> {
         tls::install_provider();
-        #[expect(clippy::disallowed_methods, reason = "this is the one way out to the network")]
-        let mut builder = reqwest::Client::builder()
-            .connect_timeout(config.connect_timeout)
-            .pool_idle_timeout(IDLE)
-            .pool_max_idle_per_host(IDLE_PER_HOST)
-            .redirect(reqwest::redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .user_agent(concat!("causeway/", env!("CARGO_PKG_VERSION")))
-            .tcp_nodelay(true)
-            .no_proxy();
-        if let Some(proxy) = &config.proxy {
-            // The cause is left out: it may quote the URL, which may hold a password.
-            let proxy = reqwest::Proxy::all(proxy).map_err(|_| anyhow!("net.proxy is no proxy URL"))?;
-            builder = builder.proxy(proxy);
-        }
         let mut authorities = Vec::new();
         for file in &config.ca_files {
             authorities.extend(read_authorities(file)?);
         }
-        let told = "the HTTP client cannot be built; it needs the machine's certificate authorities (Debian: ca-certificates), or net.ca_files";
-        let client = builder.tls_certs_merge(authorities).build().context(told)?;
-        Ok(Self { client })
+        let client = builder(config)?.tls_certs_merge(authorities.clone()).build().context(CANNOT_BUILD)?;
+        let guarded = builder(config)?.dns_resolver(guard::PublicNames).tls_certs_merge(authorities);
+        Ok(Self { client, guarded: guarded.build().context(CANNOT_BUILD)? })
     }
 
     /// Makes one call and measures it as `causeway_upstream_seconds{target,operation,status}`.
@@ -149,6 +142,27 @@ impl HttpClient {
         }
         Ok(Answer { status, headers, body: body.freeze() })
     }
+}
+
+const CANNOT_BUILD: &str = "the HTTP client cannot be built; it needs the machine's certificate authorities (Debian: ca-certificates), or net.ca_files";
+
+fn builder(config: &HttpClientConfig) -> anyhow::Result<reqwest::ClientBuilder> {
+    #[expect(clippy::disallowed_methods, reason = "this is the one way out to the network")]
+    let mut builder = reqwest::Client::builder()
+        .connect_timeout(config.connect_timeout)
+        .pool_idle_timeout(IDLE)
+        .pool_max_idle_per_host(IDLE_PER_HOST)
+        .redirect(reqwest::redirect::Policy::none())
+        .retry(reqwest::retry::never())
+        .user_agent(concat!("causeway/", env!("CARGO_PKG_VERSION")))
+        .tcp_nodelay(true)
+        .no_proxy();
+    if let Some(proxy) = &config.proxy {
+        // The cause is left out: it may quote the URL, which may hold a password.
+        let proxy = reqwest::Proxy::all(proxy).map_err(|_| anyhow!("net.proxy is no proxy URL"))?;
+        builder = builder.proxy(proxy);
+    }
+    Ok(builder)
 }
 
 fn read_authorities(file: &Path) -> anyhow::Result<Vec<reqwest::Certificate>> {

@@ -20,7 +20,10 @@ pub use alarm::{Alarm, AlarmKind};
 pub use backoff::Backoff;
 pub use clock::{Clock, ManualClock};
 pub use health::{AlarmReport, Component, ComponentReport, Health, Need, Report};
-pub use http_client::{Answer, Call, CallError, HttpClient, HttpClientConfig, url_segment};
+pub use http_client::{
+    Answer, ByteStream, Call, CallError, HttpClient, HttpClientConfig, Reach, StreamedAnswer, StreamedCall,
+    leads_inside, url_segment,
+};
 pub use lenient_json::{json_scalar, lenient_json};
 pub use metrics::{Metrics, run_upkeep};
 pub use shutdown::Shutdown;

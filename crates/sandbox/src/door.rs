@@ -18,6 +18,8 @@ use crate::crew::Foreman;
 
 /// Body of a request: what the real servers take is unknown; the bridge sends nothing near it.
 pub(crate) const BODY_LIMIT: usize = 1 << 20;
+/// Of a file.
+pub(crate) const FILE_LIMIT: usize = 32 << 20;
 /// For a body to come in.
 pub(crate) const BODY_READ: Duration = Duration::from_secs(30);
 

@@ -14,11 +14,11 @@ mod switch;
 mod testing;
 
 pub use genesys::{
-    AgentMessage, Attempt, GenesysFaults, GenesysSim, GenesysSimConfig, RawBody, ReceivedMessage, ReceivedReceipt,
-    Redelivery, Refusal, SimChannel, WebhookAnswer, WebhookState, sign,
+    AgentMessage, Attempt, GenesysFaults, GenesysSim, GenesysSimConfig, RawBody, ReceivedAttachment, ReceivedMessage,
+    ReceivedReceipt, Redelivery, Refusal, SimChannel, SimMedia, WebhookAnswer, WebhookState, sign,
 };
 pub use netsapiens::{
-    ConsumerSms, EventOptions, NetSapiensFaults, NetSapiensSim, NetSapiensSimConfig, SendAnswer, SentSms, SimLogin,
-    SimNumber,
+    ConsumerFile, ConsumerSms, EventOptions, NetSapiensFaults, NetSapiensSim, NetSapiensSimConfig, SendAnswer, SentSms,
+    SimLogin, SimNumber,
 };
 pub use switch::Times;

@@ -3,4 +3,6 @@
 pub mod netsapiens;
 mod provider;
 
-pub use provider::{ConsumerText, Look, Provider, ReadEvents, SendError, SendRequest, Sent, Unreadable};
+pub use provider::{
+    ConsumerText, Look, MediaError, OpenedFile, Provider, ReadEvents, SendError, SendRequest, Sent, Unreadable,
+};

@@ -2,8 +2,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use model::{Arrival, NeighbourName, PhoneNumber, Private, ReasonCode, SessionId};
-use runtime::{Clock, HttpClient};
+use model::{Arrival, InboundFile, InboundFiles, NeighbourName, PhoneNumber, Private, ReasonCode, SessionId};
+use runtime::{ByteStream, Clock, HttpClient};
 
 use crate::netsapiens;
 
@@ -33,6 +33,36 @@ pub struct SendRequest {
     pub session: Option<SessionId>,
     /// Names this attempt to the provider, so that it can be found again.
     pub attempt: String,
+}
+
+/// A consumer's file, opened.
+pub struct OpenedFile {
+    /// The bytes it has, where the provider says so.
+    pub size: Option<u64>,
+    /// Its bytes.
+    pub body: ByteStream,
+}
+
+/// Why a consumer's file could not be opened.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum MediaError {
+    /// Later perhaps.
+    #[error("{cause}")]
+    Later {
+        /// What happened.
+        cause: String,
+    },
+    /// Its URL opens it no more; a fresh one may.
+    #[error("the URL of the picture has expired")]
+    Expired,
+    /// Never.
+    #[error("{cause}")]
+    Refused {
+        /// The word in metrics and the timeline.
+        word: &'static str,
+        /// What happened.
+        cause: String,
+    },
 }
 
 /// A text the provider accepted.
@@ -106,6 +136,8 @@ pub struct ConsumerText {
     pub from: Private<String>,
     /// What it says.
     pub text: Private<String>,
+    /// The files that came with it.
+    pub files: InboundFiles,
     /// Its session.
     pub session: Option<SessionId>,
     /// For telling two arrivals of one message.
@@ -174,6 +206,21 @@ impl Provider {
     pub async fn look(&self, request: &SendRequest, began: Timestamp, claimed: &[String]) -> Result<Look, SendError> {
         match &self.inner {
             Inner::NetSapiens(account) => account.look(request, began, claimed).await,
+        }
+    }
+
+    /// Opens a consumer's file, in the session of one of the provider's users.
+    ///
+    /// # Errors
+    /// [`MediaError::Later`] or [`MediaError::Refused`].
+    pub async fn open_media(
+        &self,
+        user: &str,
+        file: &InboundFile,
+        session: Option<&SessionId>,
+    ) -> Result<OpenedFile, MediaError> {
+        match &self.inner {
+            Inner::NetSapiens(account) => account.open_media(user, file, session).await,
         }
     }
 

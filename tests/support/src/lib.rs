@@ -8,6 +8,7 @@ mod given;
 mod postfix;
 mod postgres;
 mod rabbit;
+mod s3;
 mod server;
 
 pub use dovecot::{Dovecot, IMAP_PASSWORD};
@@ -15,4 +16,5 @@ pub use given::own_nodes;
 pub use postfix::Postfix;
 pub use postgres::{GUARDED_USER, PostgresServer, postgres_sql, shared_postgres};
 pub use rabbit::{RabbitCluster, RabbitNode, Version, shared_vhost};
+pub use s3::S3Server;
 pub use server::{free_port, wait_for};

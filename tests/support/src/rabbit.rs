@@ -51,7 +51,7 @@ impl Version {
 }
 
 #[expect(clippy::disallowed_methods, reason = "tests are told by the environment where what they need was installed")]
-fn cache() -> PathBuf {
+pub(crate) fn cache() -> PathBuf {
     match std::env::var("CAUSEWAY_TEST_CACHE") {
         Ok(cache) => PathBuf::from(cache),
         Err(_) => {

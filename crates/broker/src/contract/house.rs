@@ -56,6 +56,7 @@ pub fn message(conversation: u32, number: u32) -> InboundMessage {
         genesys: neighbour(),
         from: Address::Phone(from),
         text: Private::new(format!("{conversation}/{number}")),
+        files: model::InboundFiles::default(),
         session: None,
         arrival: Arrival { path: ArrivalPath::MessageEvent, fingerprint: String::new(), sent_at: None },
         trace: TraceId::new("trace"),

@@ -39,6 +39,7 @@ fn message(number: u32, received_at: Timestamp) -> InboundMessage {
         genesys: neighbour(),
         from: Address::mail("a@b.example").unwrap(),
         text: Private::new(String::new()),
+        files: model::InboundFiles::default(),
         session: None,
         arrival: Arrival { path: ArrivalPath::MessageEvent, fingerprint: String::new(), sent_at: None },
         trace: TraceId::new("trace"),

@@ -3,6 +3,7 @@ use clap::Subcommand;
 use super::exit::Exit;
 
 mod call;
+mod media;
 mod simulate;
 
 /// `causeway genesys`
@@ -12,6 +13,9 @@ pub(super) enum Genesys {
     Send(call::Send),
     /// Post a receipt to a tenant, as the bridge would.
     Receipt(call::SendReceipt),
+    /// Upload, download and delete files, as the bridge would.
+    #[command(subcommand)]
+    Media(media::Media),
     /// Print the signature of a body.
     Sign(simulate::Sign),
     /// Post a signed agent's reply to a bridge, as Genesys would.
@@ -23,6 +27,7 @@ impl Genesys {
         match self {
             Self::Send(command) => command.run().await,
             Self::Receipt(command) => command.run().await,
+            Self::Media(command) => command.run().await,
             Self::Sign(command) => command.run(),
             Self::SimulateWebhook(command) => command.run().await,
         }

@@ -161,6 +161,7 @@ fn configuration(
         "admin": { "listen": "127.0.0.1:0", "control": format!("unix:{}", inside("control.sock")) },
         "broker": { "kind": "embedded", "path": inside("broker") },
         "ledger": { "kind": "sqlite", "path": inside("ledger.db") },
+        "blobs": { "url": format!("file:{}", inside("blobs")) },
         "shutdown": { "grace": "5s", "lag": "0s" },
         "genesys": [{ "name": "sandbox", "base_url": genesys.base_url(), "ccid": secrets.ccid }],
         "provider": [{

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use broker::Pace;
-use genesys::{SecretEncoding, Secrets};
+use genesys::{MediaSignature, SecretEncoding, Secrets};
 use model::{ChannelId, ChannelName, Country, NeighbourName};
 use secrecy::SecretString;
 
 use super::consent::{consent, switch};
+use super::media;
 use super::section::{Section, parse_duration};
 use super::settings::{
     Auth, Channel, ChannelKind, DeliveredWhen, EmailProvider, Genesys, Login, NetSapiensProvider, Provider,
@@ -65,15 +66,30 @@ pub(super) fn genesys(section: Section<'_>) -> Option<Genesys> {
         section.problem("send_api_key", "is true, and there is no api_key", "api_key_file = \"…\" beside it");
     }
     let send_message_id = section.boolean("send_message_id", true);
+    let words = [
+        ("whole_body", MediaSignature::WholeBody),
+        ("file_bytes", MediaSignature::FileBytes),
+        ("empty", MediaSignature::Empty),
+    ];
+    let media_signature = section.word("media_signature", &words).unwrap_or_default();
     let pace = pace(&section);
     section.finish();
-    Some(Genesys { name: name?, base_url: base_url?, ccid: ccid?, api_key, send_api_key, send_message_id, pace })
+    Some(Genesys {
+        name: name?,
+        base_url: base_url?,
+        ccid: ccid?,
+        api_key,
+        send_api_key,
+        send_message_id,
+        media_signature,
+        pace,
+    })
 }
 
 pub(super) fn provider(section: Section<'_>) -> Option<Provider> {
     let name = neighbour_name(&section);
     let kind = match section.required("kind", "\"netsapiens\" or \"email\"")?.as_str() {
-        "netsapiens" => netsapiens(&section).map(ProviderKind::NetSapiens),
+        "netsapiens" => netsapiens(&section).map(|account| ProviderKind::NetSapiens(Box::new(account))),
         "email" => email(&section).map(ProviderKind::Email),
         _ => {
             section.problem("kind", "is no kind of provider this version knows", "\"netsapiens\" or \"email\"");
@@ -122,7 +138,8 @@ fn netsapiens(section: &Section<'_>) -> Option<NetSapiensProvider> {
     let words = [("accepted", DeliveredWhen::Accepted), ("never", DeliveredWhen::Never)];
     let delivered_when = section.word("delivered_when", &words);
     let reconcile_at = reconcile(section);
-    for key in ["media_hosts", "poll", "max_inbound_age", "catch_up_from"] {
+    let media_hosts = media_hosts(section);
+    for key in ["poll", "max_inbound_age", "catch_up_from"] {
         section.not_yet(key);
     }
     Some(NetSapiensProvider {
@@ -133,7 +150,16 @@ fn netsapiens(section: &Section<'_>) -> Option<NetSapiensProvider> {
         time_zone,
         delivered_when: delivered_when?,
         reconcile_at,
+        media_hosts,
     })
+}
+
+fn media_hosts(section: &Section<'_>) -> Vec<String> {
+    let hosts = section.strings("media_hosts");
+    if hosts.iter().any(|host| host.is_empty() || host.contains(['/', ':', '@', '?', ' '])) {
+        section.problem("media_hosts", "holds what is no bare host", "[\"core2.example.com\", \".media.example.com\"]");
+    }
+    hosts
 }
 
 fn auth(section: &Section<'_>) -> Option<Auth> {
@@ -228,9 +254,10 @@ pub(super) fn channel(
     check_provider_kind(&section, provider.as_ref(), sms?, providers);
     let default = if sms? { WhenUnsure::Park } else { WhenUnsure::Resend };
     let when_unsure = section.word("when_unsure", &[("park", WhenUnsure::Park), ("resend", WhenUnsure::Resend)]);
-    for key in ["quiet_alarm", "business_hours", "time_zone", "media", "open_media_idle"] {
+    for key in ["quiet_alarm", "business_hours", "time_zone", "open_media_idle"] {
         section.not_yet(key);
     }
+    let media = media::channel(&section);
     let pace = pace(&section);
     section.finish();
     let policy = ReplyPolicy { when_unsure: when_unsure.unwrap_or(default) };
@@ -243,6 +270,7 @@ pub(super) fn channel(
         secrets: secrets?,
         policy,
         pace,
+        media,
     })
 }
 

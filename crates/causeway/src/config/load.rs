@@ -7,9 +7,9 @@ use secrecy::SecretString;
 
 use super::problems::Problems;
 use super::section::{Section, Shared};
-use super::settings::{Admin, Blobs, Config, Control, Expire, Http, LedgerSettings, Log, Stop, Tls};
+use super::settings::{Admin, Config, Control, Expire, Http, LedgerSettings, Log, Stop, Tls};
 use super::tree::{self, Source};
-use super::{check, show};
+use super::{check, media, show};
 
 /// A configuration that holds.
 #[derive(Debug)]
@@ -58,7 +58,7 @@ fn root(root: &Section<'_>) -> Option<Config> {
     let admin = admin(root.section("admin"));
     let (broker, management, partitions, prefetch) = broker(root.section("broker"));
     let ledger = ledger(root.section("ledger"));
-    let blobs = blobs(root.section("blobs"));
+    let blobs = media::blobs(root.section("blobs"));
     let net = net(root.section("net"));
     let stop = stop(root.section("shutdown"));
     let expire = expire(root.section("expire"));
@@ -240,20 +240,6 @@ fn ledger(section: Section<'_>) -> Option<LedgerSettings> {
     };
     section.finish();
     found
-}
-
-fn blobs(section: Section<'_>) -> Blobs {
-    if section.has("url") {
-        section.warn("url", "media comes with a later version; nothing is stored there yet");
-    }
-    let url = section.parsed("url", "file:data/blobs", "\"file:PATH\" or \"s3://bucket/prefix\"", |text| {
-        (text.starts_with("file:") || text.starts_with("s3://")).then(|| text.to_owned())
-    });
-    section.secrets("signing_key");
-    section.boolean("shared", false);
-    let link_ttl = section.duration("link_ttl", "30d");
-    section.finish();
-    Blobs { url, link_ttl }
 }
 
 fn net(section: Section<'_>) -> runtime::HttpClientConfig {

@@ -3,6 +3,7 @@
 mod check;
 mod consent;
 mod load;
+mod media;
 mod problems;
 mod section;
 mod settings;
@@ -15,7 +16,7 @@ pub use problems::{Problem, Problems};
 pub(crate) use section::parse_duration;
 pub use settings::{
     Admin, Auth, Blobs, Channel, ChannelKind, Config, Consent, Control, DeliveredWhen, EmailProvider, Expire, Genesys,
-    Http, LedgerSettings, Log, Login, NetSapiensProvider, Provider, ProviderKind, ReplyPolicy, Stop, Texts, Tls,
+    Http, LedgerSettings, Log, Login, Media, NetSapiensProvider, Provider, ProviderKind, ReplyPolicy, Stop, Texts, Tls,
     WhenUnsure,
 };
 pub use tree::Source;

@@ -117,11 +117,13 @@ pub enum LedgerSettings {
     },
 }
 
-/// `[blobs]`, checked for its form; nothing is stored there yet.
+/// `[blobs]`
 #[derive(Debug, Clone)]
 pub struct Blobs {
-    /// Where.
-    pub url: String,
+    /// Where files are kept.
+    pub place: blobs::Place,
+    /// What signs links; the first signs, all verify. None: made up where the broker is embedded.
+    pub signing_keys: Vec<SecretString>,
     /// How long a link is good.
     pub link_ttl: Duration,
 }
@@ -170,6 +172,8 @@ pub struct Genesys {
     pub send_api_key: bool,
     /// Whether inbound messages carry `channel.messageId`.
     pub send_message_id: bool,
+    /// Over which bytes an upload is signed.
+    pub media_signature: genesys::MediaSignature,
     /// How many calls it is given.
     pub pace: Option<Pace>,
 }
@@ -191,7 +195,7 @@ pub struct Provider {
 #[derive(Debug, Clone)]
 pub enum ProviderKind {
     /// SMS by NetSapiens.
-    NetSapiens(NetSapiensProvider),
+    NetSapiens(Box<NetSapiensProvider>),
     /// Mail; read and checked, not served yet.
     Email(EmailProvider),
 }
@@ -213,6 +217,8 @@ pub struct NetSapiensProvider {
     pub delivered_when: DeliveredWhen,
     /// When to look for a send nobody answered.
     pub reconcile_at: Vec<Duration>,
+    /// Hosts beside that of `base_url` whose URLs of pictures are followed.
+    pub media_hosts: Vec<String>,
 }
 
 /// A mail provider.
@@ -285,6 +291,19 @@ pub struct Channel {
     pub policy: ReplyPolicy,
     /// How many sends its number is given.
     pub pace: Option<Pace>,
+    /// How its pictures and files are treated.
+    pub media: Media,
+}
+
+/// How pictures and files of a channel are treated.
+#[derive(Debug, Clone)]
+pub struct Media {
+    /// How an agent is given one.
+    pub form: genesys_outbound::Form,
+    /// The types that are taken, in both directions.
+    pub types: Vec<String>,
+    /// The most bytes one may have.
+    pub limit: u64,
 }
 
 /// How replies of a channel are treated.

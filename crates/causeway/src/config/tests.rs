@@ -95,8 +95,10 @@ fn every_commented_key_of_the_reference_is_a_real_one() {
             text.push('\n');
         }
     }
-    let text =
-        text.replace("[broker]", "[broker]\nkind = \"rabbitmq\"").replace("[ledger]", "[ledger]\nkind = \"postgres\"");
+    let text = text
+        .replace("[broker]", "[broker]\nkind = \"rabbitmq\"")
+        .replace("[ledger]", "[ledger]\nkind = \"postgres\"")
+        .replace("\"file:data/blobs\"", "\"s3://bucket/prefix\"");
     let loaded = read(&text, &[]).unwrap_or_else(|problems| panic!("{problems}\n{text}"));
     assert!(loaded.config.http.tls.is_some(), "the commented keys were read");
 }

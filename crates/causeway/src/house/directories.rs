@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use blobs::{Keys, Links};
+use genesys_outbound::{MediaChannel, MediaDirectory};
 use ledger::Ledger;
 use model::NeighbourName;
 use runtime::{AlarmKind, Clock, Health, HttpClient};
@@ -11,6 +13,7 @@ use sms::netsapiens::TokenStore;
 use tokio::sync::watch;
 
 use super::accounts::Tokens;
+use super::media;
 use crate::config::{Auth, ChannelKind, Config, DeliveredWhen, Login, NetSapiensProvider, ProviderKind, WhenUnsure};
 
 /// The directories of all rooms.
@@ -19,6 +22,9 @@ pub(crate) struct Directories {
     pub(crate) ingress: watch::Sender<Arc<ingress::Directory>>,
     pub(crate) genesys: watch::Sender<Arc<genesys::Directory>>,
     pub(crate) consumer: watch::Sender<Arc<consumer_outbound::Directory>>,
+    pub(crate) media: watch::Sender<Arc<MediaDirectory>>,
+    pub(crate) media_keys: watch::Sender<Option<Arc<Keys>>>,
+    pub(crate) media_links: watch::Sender<Option<Arc<Links>>>,
     doors: Doors,
 }
 
@@ -35,11 +41,15 @@ pub(crate) struct Doors {
 impl Directories {
     pub(crate) fn new(config: &Config, doors: Doors) -> Self {
         let providers = providers(config, &doors.http, &doors.clock, doors.ledger.as_ref());
+        let keys = media::keys(config);
         Self {
             webhook: watch::Sender::new(Arc::new(webhook(config))),
             ingress: watch::Sender::new(Arc::new(ingress(config, &providers))),
             genesys: watch::Sender::new(Arc::new(genesys_directory(config, &doors))),
             consumer: watch::Sender::new(Arc::new(consumer(config, &providers, &doors))),
+            media: watch::Sender::new(Arc::new(media_directory(config, &providers))),
+            media_links: watch::Sender::new(media::links(config, keys.as_ref())),
+            media_keys: watch::Sender::new(keys),
             doors,
         }
     }
@@ -51,6 +61,10 @@ impl Directories {
         self.ingress.send_replace(Arc::new(ingress(config, &providers)));
         self.genesys.send_replace(Arc::new(genesys_directory(config, &self.doors)));
         self.consumer.send_replace(Arc::new(consumer(config, &providers, &self.doors)));
+        self.media.send_replace(Arc::new(media_directory(config, &providers)));
+        let keys = media::keys(config);
+        self.media_links.send_replace(media::links(config, keys.as_ref()));
+        self.media_keys.send_replace(keys);
     }
 }
 
@@ -70,7 +84,7 @@ fn webhook(config: &Config) -> webhook_ingest::Channels {
 
 fn netsapiens(config: &Config) -> impl Iterator<Item = (&NeighbourName, &NetSapiensProvider)> {
     config.providers.iter().filter_map(|provider| match &provider.kind {
-        ProviderKind::NetSapiens(settings) => Some((&provider.name, settings)),
+        ProviderKind::NetSapiens(settings) => Some((&provider.name, settings.as_ref())),
         ProviderKind::Email(_) => None,
     })
 }
@@ -104,6 +118,7 @@ fn providers(config: &Config, http: &HttpClient, clock: &Clock, ledger: Option<&
             webhook_secrets: settings.webhook_secrets.clone(),
             time_zone: settings.time_zone.clone(),
             own_numbers: own_numbers.collect(),
+            media_hosts: settings.media_hosts.clone(),
         };
         Provider::netsapiens(account, http.clone(), clock.clone(), store.clone())
     };
@@ -125,6 +140,20 @@ fn ingress(config: &Config, providers: &[Provider]) -> ingress::Directory {
     ingress::Directory::new(providers.iter().cloned(), channels)
 }
 
+fn media_directory(config: &Config, providers: &[Provider]) -> MediaDirectory {
+    MediaDirectory::new(config.channels.iter().filter_map(|channel| {
+        let ChannelKind::Sms { user, .. } = &channel.kind else { return None };
+        Some(MediaChannel {
+            name: channel.name.clone(),
+            provider: providers.iter().find(|provider| *provider.name() == channel.provider)?.clone(),
+            user: user.clone(),
+            form: channel.media.form,
+            types: channel.media.types.clone(),
+            limit: channel.media.limit,
+        })
+    }))
+}
+
 fn tenant_clients<'a>(
     config: &'a Config,
     http: &'a HttpClient,
@@ -137,6 +166,7 @@ fn tenant_clients<'a>(
             ccid: tenant.ccid.clone(),
             channel_api_key: tenant.api_key.clone().filter(|_| tenant.send_api_key),
             send_message_id: tenant.send_message_id,
+            media_signature: tenant.media_signature,
         };
         (tenant.name.clone(), genesys::Client::new(settings, http.clone(), clock.clone()))
     })

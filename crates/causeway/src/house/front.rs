@@ -36,6 +36,13 @@ pub(super) fn spawn(
             clock: parts.clock.clone(),
         }));
     }
+    if roles.contains(&Role::Ingress) {
+        router = router.merge(ingress::media_routes(ingress::Media {
+            store: parts.store.clone(),
+            keys: parts.directories.media_keys.subscribe(),
+            clock: parts.clock.clone(),
+        }));
+    }
     if roles.contains(&Role::WebhookIngest) {
         router = router.merge(webhook_ingest::routes(webhook_ingest::Room {
             config: webhook_ingest::Config {

@@ -6,6 +6,7 @@ mod control;
 pub(crate) mod dead_letters;
 mod directories;
 mod front;
+mod media;
 mod monitor;
 mod open;
 pub(crate) mod receipts;

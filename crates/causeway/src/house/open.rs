@@ -3,6 +3,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::Context;
+use blobs::Store;
 use broker::{Broker, Consume, Pace, Topology};
 use ledger::{Ledger, PostgresConfig, SqliteConfig, TimeSource};
 use runtime::admin::{OwnThread, serve_on_own_thread};
@@ -11,7 +12,7 @@ use tokio::net::TcpListener;
 
 use super::directories::{Directories, Doors, provider_doors};
 use super::reload::Reload;
-use super::{Role, accounts, control, front, monitor};
+use super::{Role, accounts, control, front, media, monitor};
 use crate::config::{Config, LedgerSettings, Loaded};
 
 /// What a house is opened with.
@@ -78,6 +79,7 @@ impl House {
         let broker = open_broker(&config, &clock).await?;
         let ledger =
             if roles.iter().all(|role| role.answers_http()) { None } else { Some(open_ledger(&config, &clock).await?) };
+        let store = media::open(&config, &http, &clock)?;
         let directories = Directories::new(
             &config,
             Doors { http: http.clone(), clock: clock.clone(), health: health.clone(), ledger: ledger.clone() },
@@ -95,13 +97,21 @@ impl House {
         tasks.spawn("metrics upkeep", run_upkeep(metrics, shutdown.clone()));
         monitor::spawn(&mut tasks, &roles, &broker, ledger.as_ref(), &clock, &health, &shutdown);
         control::spawn(&mut tasks, &config, &broker, ledger.as_ref(), &clock, &shutdown).await?;
-        let parts =
-            Parts { config: &config, broker: &broker, clock: &clock, shutdown: &shutdown, directories: &directories };
+        let parts = Parts {
+            config: &config,
+            broker: &broker,
+            clock: &clock,
+            shutdown: &shutdown,
+            directories: &directories,
+            store: &store,
+        };
         if let Some(listener) = public {
             front::spawn(&mut tasks, listener, &roles, &parts)?;
         }
         if let Some(ledger) = &ledger {
             spawn_consumers(&mut tasks, &roles, ledger, &parts);
+            let swept = media::sweep(store.clone(), config.blobs.link_ttl, shutdown.clone());
+            tasks.spawn("sweep of old files", swept);
         }
         if roles.contains(&Role::ConsumerOutbound) {
             let providers = provider_doors(&config, &http, &clock, ledger.as_ref());
@@ -150,6 +160,7 @@ pub(super) struct Parts<'a> {
     pub(super) clock: &'a Clock,
     pub(super) shutdown: &'a Shutdown,
     pub(super) directories: &'a Directories,
+    pub(super) store: &'a Store,
 }
 
 fn check(config: &Config, roles: &BTreeSet<Role>) -> Result<(), Refused> {
@@ -228,7 +239,12 @@ fn spawn_consumers(tasks: &mut Tasks, roles: &BTreeSet<Role>, ledger: &Ledger, p
         };
         let directory = parts.directories.genesys.subscribe();
         let (broker, ledger, clock) = (broker.clone(), ledger.clone(), clock.clone());
-        let deps = genesys_outbound::Deps { directory, broker, ledger, clock };
+        let media = genesys_outbound::Media {
+            store: parts.store.clone(),
+            links: parts.directories.media_links.subscribe(),
+            directory: parts.directories.media.subscribe(),
+        };
+        let deps = genesys_outbound::Deps { directory, broker, ledger, media, clock };
         tasks.spawn(Role::GenesysOutbound.word(), genesys_outbound::run(settings, deps, parts.shutdown.clone()));
     }
     if roles.contains(&Role::ConsumerOutbound) {

@@ -61,6 +61,7 @@ fn client(base_url: String) -> Client {
         base_url,
         ccid: "0ff723ff-6c6f-44e0-9ce3-ce579337eadd".to_owned(),
         channel_api_key: None,
+        media_signature: MediaSignature::WholeBody,
         send_message_id: true,
     };
     let config = HttpClientConfig { connect_timeout: Duration::from_secs(5), ca_files: Vec::new(), proxy: None };
@@ -79,6 +80,7 @@ fn message() -> InboundMessage {
         genesys: NeighbourName::new("main"),
         from: Address::Phone(PhoneNumber::normalise("16504661149", None).unwrap()),
         text: Private::new("Consumer message text".to_owned()),
+        files: model::InboundFiles::default(),
         session: None,
         arrival: Arrival { path: ArrivalPath::MessageEvent, fingerprint: String::new(), sent_at: None },
         trace: TraceId::new("5767ea58-1511-4a98-bc56-7f34c43e3a51"),

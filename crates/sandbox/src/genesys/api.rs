@@ -6,13 +6,14 @@ use std::sync::atomic::Ordering;
 use axum::body::Body;
 use axum::extract::{Path, State as Shared};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::post;
 use axum::{Json, Router};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use runtime::http_server::read_body;
 use serde_json::json;
 
+use super::media;
 use super::message::{self, Kind, Posted};
 use super::state::State;
 use super::types::{ReceivedMessage, ReceivedReceipt, Refusal, WebhookState};
@@ -22,24 +23,9 @@ pub(super) fn routes(state: Arc<State>) -> Router {
     let missing = async || error(StatusCode::NOT_FOUND, "there is nothing here");
     Router::new()
         .route("/nexus/v3/channels/{channel_id}/messages", post(messages))
-        .route("/nexus/v3/channels/{channel_id}/media/{media_id}", get(media))
         .fallback(missing)
-        .with_state(state)
-}
-
-/// There is no media here, which is told to those alone who may ask.
-async fn media(
-    Shared(state): Shared<Arc<State>>,
-    Path((channel_id, media_id)): Path<(String, String)>,
-    headers: HeaderMap,
-) -> Response {
-    if let Some(answer) = fault(&state) {
-        return answer;
-    }
-    match admit(&state, &channel_id, &headers, b"") {
-        Ok(_) => error(StatusCode::NOT_FOUND, &format!("Media {media_id} not found")),
-        Err((status, why)) => error(status, &why),
-    }
+        .with_state(Arc::clone(&state))
+        .merge(media::routes(state))
 }
 
 async fn messages(
@@ -71,7 +57,7 @@ async fn messages(
 }
 
 /// The answer of a fault that strikes before anything is done.
-fn fault(state: &State) -> Option<Response> {
+pub(super) fn fault(state: &State) -> Option<Response> {
     let faults = &state.faults;
     if faults.refuse_401.strikes() {
         return Some(error(StatusCode::UNAUTHORIZED, "Unauthorized"));
@@ -92,7 +78,12 @@ fn fault(state: &State) -> Option<Response> {
 }
 
 /// Whether a caller may use a channel; tells whether its signature was right.
-fn admit(state: &State, channel_id: &str, headers: &HeaderMap, body: &[u8]) -> Result<bool, (StatusCode, String)> {
+pub(super) fn admit(
+    state: &State,
+    channel_id: &str,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Result<bool, (StatusCode, String)> {
     let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let Some(channel) = state.room().channels.get(channel_id).cloned() else {
         return Err((StatusCode::NOT_FOUND, format!("Channel {channel_id} not found")));
@@ -121,11 +112,19 @@ fn accept(
     }
     let posted = message::read(body).map_err(bad)?;
     let company = match posted.kind {
-        Kind::Text { .. } => &posted.to,
+        Kind::Text { .. } | Kind::RichMedia { .. } => &posted.to,
         Kind::Receipt { .. } => &posted.from,
     };
     if company != channel_id {
         return Err(bad("the company's address is not the channel of the path".to_owned()));
+    }
+    if let Kind::RichMedia { attachments, .. } = &posted.kind {
+        if state.faults.refuse_rich_media.strikes() {
+            return Err(bad("RichMedia has another shape here".to_owned()));
+        }
+        for attachment in attachments {
+            media::known(state, &attachment.url).map_err(bad)?;
+        }
     }
     let trace = header("x-b3-traceid").map(str::to_owned);
     Ok(keep(state, channel_id, posted, trace, signature_ok, body))
@@ -143,7 +142,11 @@ fn keep(
     let (at, channel_id, raw) = (room.clock.now(), channel_id.to_owned(), raw.clone());
     let Posted { from, to, message_id, kind } = posted;
     match kind {
-        Kind::Text { text } => {
+        Kind::Text { .. } | Kind::RichMedia { .. } => {
+            let (text, attachments) = match kind {
+                Kind::RichMedia { text, attachments } => (text, attachments),
+                Kind::Text { text } | Kind::Receipt { status: text, .. } => (text, Vec::new()),
+            };
             let id = room.next_id();
             room.messages.push(ReceivedMessage {
                 at,
@@ -152,6 +155,7 @@ fn keep(
                 to,
                 message_id,
                 text,
+                attachments,
                 trace,
                 signature_ok,
                 raw,
@@ -181,7 +185,7 @@ fn keep(
     }
 }
 
-fn refuse(state: &State, channel_id: String, status: StatusCode, why: String) {
+pub(super) fn refuse(state: &State, channel_id: String, status: StatusCode, why: String) {
     let mut room = state.room();
     let at = room.clock.now();
     room.refusals.push(Refusal { at, channel_id, status: status.as_u16(), why });
@@ -189,6 +193,6 @@ fn refuse(state: &State, channel_id: String, status: StatusCode, why: String) {
     state.changed();
 }
 
-fn error(status: StatusCode, message: &str) -> Response {
+pub(super) fn error(status: StatusCode, message: &str) -> Response {
     (status, Json(json!({ "status": { "code": status.as_u16(), "message": message } }))).into_response()
 }

@@ -13,6 +13,8 @@ pub(super) struct Faults {
     pub(super) retry_after: AtomicU64,
     pub(super) refuse_400: Switch,
     pub(super) refuse_401: Switch,
+    pub(super) refuse_uploads: Switch,
+    pub(super) refuse_rich_media: Switch,
     pub(super) close_after_accept: Switch,
     pub(super) cut_short: Switch,
     pub(super) slow_millis: AtomicU64,
@@ -62,6 +64,16 @@ impl GenesysFaults<'_> {
         self.set(&self.0.state.faults.refuse_401, times);
     }
 
+    /// Files are answered 415, whatever they are.
+    pub fn refuse_uploads(&self, times: impl Into<Times>) {
+        self.set(&self.0.state.faults.refuse_uploads, times);
+    }
+
+    /// Messages of type RichMedia are answered 400.
+    pub fn refuse_rich_media(&self, times: impl Into<Times>) {
+        self.set(&self.0.state.faults.refuse_rich_media, times);
+    }
+
     /// Calls are carried out, and the connection is dropped instead of an answer.
     pub fn close_after_accept(&self, times: impl Into<Times>) {
         self.set(&self.0.state.faults.close_after_accept, times);
@@ -109,6 +121,8 @@ impl GenesysFaults<'_> {
             &faults.answer_429,
             &faults.refuse_400,
             &faults.refuse_401,
+            &faults.refuse_uploads,
+            &faults.refuse_rich_media,
             &faults.close_after_accept,
             &faults.cut_short,
             &faults.wrong_signature,

@@ -4,6 +4,8 @@ use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Map, Value};
 use sha1::Sha1;
 
+use super::types::ReceivedAttachment;
+
 /// The value of `X-Hub-Signature` for a body: `sha1=` and HMAC-SHA1 over its bytes in lower-case hex.
 pub fn sign(secret: &str, body: &[u8]) -> String {
     format!("sha1={}", hex::encode(mac(secret, body).finalize().into_bytes()))
@@ -31,6 +33,7 @@ pub(super) struct Posted {
 
 pub(super) enum Kind {
     Text { text: String },
+    RichMedia { text: String, attachments: Vec<ReceivedAttachment> },
     Receipt { status: String, reasons: Vec<(i64, Option<String>)> },
 }
 
@@ -41,17 +44,18 @@ pub(super) fn read(body: &[u8]) -> Result<Posted, String> {
     let [message] = envelope.get("messages").and_then(Value::as_array).map_or(&[][..], Vec::as_slice) else {
         return Err("messages must be an array of exactly one".to_owned());
     };
-    let message = object(message, "a message", &["channel", "type", "text", "status", "reasons"])?;
+    let message = object(message, "a message", &["channel", "type", "text", "content", "status", "reasons"])?;
     let channel = message.get("channel").ok_or("channel is missing")?;
     let channel = object(channel, "channel", &["from", "to", "messageId"])?;
     let message_id = channel.get("messageId").map(|id| string(id, "channel.messageId")).transpose()?;
     let kind = match message.get("type").and_then(Value::as_str) {
         Some("Text") => text(message)?,
+        Some("RichMedia") => rich_media(message)?,
         Some("Receipt") => {
             message_id.as_ref().ok_or("a receipt needs channel.messageId")?;
             receipt(message)?
         }
-        _ => return Err("type must be Text or Receipt".to_owned()),
+        _ => return Err("type must be Text, RichMedia or Receipt".to_owned()),
     };
     Ok(Posted { from: address(channel, "from")?, to: address(channel, "to")?, message_id, kind })
 }
@@ -61,6 +65,31 @@ fn text(message: &Map<String, Value>) -> Result<Kind, String> {
         return Err("a Text has no status and no reasons".to_owned());
     }
     Ok(Kind::Text { text: string(message.get("text").ok_or("text is missing")?, "text")? })
+}
+
+/// How a message refers to a file.
+pub(super) const MEDIA: &str = "genesys://nexus/";
+
+/// The shape nobody documented, as the shared model of contents has it.
+fn rich_media(message: &Map<String, Value>) -> Result<Kind, String> {
+    let content = message.get("content").and_then(Value::as_array).filter(|content| !content.is_empty());
+    let mut attachments = Vec::new();
+    for part in content.ok_or("a RichMedia has content")? {
+        let part = object(part, "a content", &["contentType", "attachment"])?;
+        if part.get("contentType").and_then(Value::as_str) != Some("Attachment") {
+            return Err("contentType must be Attachment".to_owned());
+        }
+        let known = ["mediaType", "url", "mime", "filename"];
+        let attachment = object(part.get("attachment").ok_or("attachment is missing")?, "an attachment", &known)?;
+        let field = |key: &str| string(attachment.get(key).ok_or(format!("{key} is missing"))?, key);
+        attachments.push(ReceivedAttachment {
+            media_type: field("mediaType")?,
+            url: field("url")?,
+            mime: field("mime")?,
+        });
+    }
+    let text = message.get("text").map(|text| string(text, "text")).transpose()?.unwrap_or_default();
+    Ok(Kind::RichMedia { text, attachments })
 }
 
 fn receipt(message: &Map<String, Value>) -> Result<Kind, String> {

@@ -2,6 +2,7 @@
 
 mod api;
 mod faults;
+mod media;
 mod message;
 mod sim;
 mod state;
@@ -13,8 +14,8 @@ pub use message::sign;
 pub use sim::GenesysSim;
 pub(crate) use sim::client;
 pub use types::{
-    AgentMessage, Attempt, GenesysSimConfig, RawBody, ReceivedMessage, ReceivedReceipt, Redelivery, Refusal,
-    SimChannel, WebhookAnswer, WebhookState,
+    AgentMessage, Attempt, GenesysSimConfig, RawBody, ReceivedAttachment, ReceivedMessage, ReceivedReceipt, Redelivery,
+    Refusal, SimChannel, SimMedia, WebhookAnswer, WebhookState,
 };
 
 #[cfg(test)]

@@ -1,15 +1,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use runtime::{Clock, HttpClient, HttpClientConfig, Shutdown};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use uuid::Uuid;
 
 use super::faults::GenesysFaults;
 use super::state::State;
 use super::types::{
-    AgentMessage, GenesysSimConfig, RawBody, ReceivedMessage, ReceivedReceipt, Redelivery, Refusal, WebhookAnswer,
-    WebhookState,
+    AgentMessage, GenesysSimConfig, RawBody, ReceivedMessage, ReceivedReceipt, Redelivery, Refusal, SimMedia,
+    WebhookAnswer, WebhookState,
 };
 use super::{api, webhook};
 use crate::crew::Crew;
@@ -59,7 +61,30 @@ impl GenesysSim {
 
     /// An agent writes to a consumer: posts the signed webhook, again and again as Genesys does. Returns its message id at once.
     pub fn agent_sends(&self, channel_id: &str, to: &str, text: &str) -> String {
-        webhook::send(&self.state, channel_id, to, text)
+        webhook::send(&self.state, channel_id, to, text, Vec::new())
+    }
+
+    /// The same with files: name, media type and bytes of each.
+    pub fn agent_sends_files(&self, channel_id: &str, to: &str, text: &str, files: &[(&str, &str, Bytes)]) -> String {
+        let file = |(name, kind, bytes): &(&str, &str, Bytes)| SimMedia {
+            id: Uuid::new_v4().to_string(),
+            channel_id: channel_id.to_owned(),
+            filename: (*name).to_owned(),
+            mimetype: (*kind).to_owned(),
+            bytes: bytes.clone(),
+            by_agent: true,
+        };
+        webhook::send(&self.state, channel_id, to, text, files.iter().map(file).collect())
+    }
+
+    /// The files that are here, oldest first; the newest hundred.
+    pub fn media(&self) -> Vec<SimMedia> {
+        self.state.room().media.iter().cloned().collect()
+    }
+
+    /// Forgets an agent's file, as a retention nobody documented would.
+    pub fn forget_media(&self, id: &str) {
+        self.state.room().media.retain(|media| media.id != id);
     }
 
     /// Posts any body as a signed webhook, once.

@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use super::faults::Faults;
 use super::types::{
     AgentMessage, Attempt, GenesysSimConfig, ReceivedMessage, ReceivedReceipt, Redelivery, Refusal, SimChannel,
-    WebhookState,
+    SimMedia, WebhookState,
 };
 use crate::crew::Foreman;
 use crate::kept::Kept;
@@ -33,9 +33,12 @@ pub(super) struct Room {
     pub(super) receipts: Kept<ReceivedReceipt>,
     pub(super) refusals: Kept<Refusal>,
     pub(super) agent: Kept<AgentMessage>,
+    pub(super) media: VecDeque<SimMedia>,
     last_id: (i64, u32),
 }
 
+/// Files remembered; the oldest go first.
+const MEDIA: usize = 100;
 /// Tries remembered for each webhook.
 const ATTEMPTS: usize = 100;
 
@@ -50,6 +53,7 @@ impl State {
             receipts: Kept::default(),
             refusals: Kept::default(),
             agent: Kept::default(),
+            media: VecDeque::new(),
             last_id: (0, 0),
         };
         let (changes, _) = watch::channel(0);
@@ -79,6 +83,14 @@ impl State {
 
     pub(super) fn changes(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()
+    }
+
+    pub(super) fn keep_media(&self, media: SimMedia) {
+        let mut room = self.room();
+        if room.media.len() == MEDIA {
+            room.media.pop_front();
+        }
+        room.media.push_back(media);
     }
 
     pub(super) fn attempted(&self, id: &str, attempt: Attempt, webhook: WebhookState) {

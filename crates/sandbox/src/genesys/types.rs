@@ -57,12 +57,49 @@ pub struct ReceivedMessage {
     pub message_id: Option<String>,
     /// `text`.
     pub text: String,
+    /// `content`, of a RichMedia.
+    pub attachments: Vec<ReceivedAttachment>,
     /// `X-B3-TraceId`.
     pub trace: Option<String>,
     /// Whether the signature was right; a wrong one comes this far only with `accept_any_signature`.
     pub signature_ok: bool,
     /// The body as it came.
     pub raw: Bytes,
+}
+
+/// A file that a message refers to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReceivedAttachment {
+    /// `mediaType`: `Image`, `Video`, `Audio` or `File`.
+    pub media_type: String,
+    /// `url`: `genesys://nexus/<id>`.
+    pub url: String,
+    /// `mime`.
+    pub mime: String,
+}
+
+/// A file that is here.
+#[derive(Debug, Clone)]
+pub struct SimMedia {
+    /// Its id.
+    pub id: String,
+    /// The channel it belongs to.
+    pub channel_id: String,
+    /// What it is called.
+    pub filename: String,
+    /// Its media type.
+    pub mimetype: String,
+    /// Its bytes.
+    pub bytes: Bytes,
+    /// An agent sent it; otherwise the bridge uploaded it.
+    pub by_agent: bool,
+}
+
+impl SimMedia {
+    /// How messages refer to it.
+    pub fn url(&self) -> String {
+        format!("genesys://nexus/{}", self.id)
+    }
 }
 
 /// A receipt that the bridge brought.

@@ -13,10 +13,10 @@ use uuid::Uuid;
 
 use super::message::sign;
 use super::state::State;
-use super::types::{AgentMessage, Attempt, WebhookAnswer, WebhookState};
+use super::types::{AgentMessage, Attempt, SimMedia, WebhookAnswer, WebhookState};
 
 /// Writes down what the agent said and posts it in the background, with as many duplicates as are switched on.
-pub(super) fn send(state: &Arc<State>, channel_id: &str, to: &str, text: &str) -> String {
+pub(super) fn send(state: &Arc<State>, channel_id: &str, to: &str, text: &str, files: Vec<SimMedia>) -> String {
     let trace = Uuid::new_v4().to_string();
     let id = {
         let mut room = state.room();
@@ -39,9 +39,10 @@ pub(super) fn send(state: &Arc<State>, channel_id: &str, to: &str, text: &str) -
         "channel": {
             "id": channel_id, "type": "sms", "from": { "id": channel_id }, "to": { "id": to }, "messageId": id,
         },
-        "type": "Text",
+        "type": if files.is_empty() { "Text" } else { "RichMedia" },
         "text": text,
     });
+    let body = with_files(body, files, state);
     let body = Bytes::from(body.to_string());
     for _ in 0..=state.faults.duplicate_webhooks.load(Ordering::SeqCst) {
         let deliver = deliver(Arc::clone(state), channel_id.to_owned(), id.clone(), trace.clone(), body.clone());
@@ -54,6 +55,23 @@ pub(super) fn send(state: &Arc<State>, channel_id: &str, to: &str, text: &str) -
         });
     }
     id
+}
+
+/// The shape that is best supported of those nobody documented.
+fn with_files(mut body: Value, files: Vec<SimMedia>, state: &State) -> Value {
+    let content: Vec<Value> = files
+        .into_iter()
+        .map(|file| {
+            let attachment =
+                json!({ "mediaType": "Image", "url": file.url(), "mime": file.mimetype, "filename": file.filename });
+            state.keep_media(file);
+            json!({ "contentType": "Attachment", "attachment": attachment })
+        })
+        .collect();
+    if let Some(fields) = body.as_object_mut().filter(|_| !content.is_empty()) {
+        fields.insert("content".to_owned(), content.into());
+    }
+    body
 }
 
 pub(super) async fn send_raw(state: &State, channel_id: &str, body: Bytes) -> anyhow::Result<WebhookAnswer> {

@@ -8,11 +8,12 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post, put};
 use axum::{Json, Router};
-use http::{Method, StatusCode, header};
+use http::{HeaderMap, Method, StatusCode, header};
 use serde_json::{Value, json};
 
 use super::login::{self, Bearer};
 use super::manage;
+use super::media;
 use super::rows;
 use super::send;
 use super::state::State;
@@ -43,8 +44,11 @@ pub(super) fn routes(state: Arc<State>) -> Router {
         .fallback(async || error(StatusCode::NOT_FOUND, "Resource not found"))
         .layer(from_fn_with_state(Arc::clone(&state), authorise))
         .route("/tokens", post(login::tokens))
-        .with_state(state);
-    Router::new().nest("/ns-api/v2", api).fallback(async || error(StatusCode::NOT_FOUND, "Resource not found"))
+        .with_state(Arc::clone(&state));
+    Router::new()
+        .nest("/ns-api/v2", api)
+        .merge(media::routes(state))
+        .fallback(async || error(StatusCode::NOT_FOUND, "Resource not found"))
 }
 
 async fn authorise(Shared(state): Shared<Arc<State>>, request: Request, next: Next) -> Response {
@@ -131,7 +135,13 @@ async fn session(Shared(state): Shared<Arc<State>>, Path(path): Path<Words>) -> 
 }
 
 /// The rows of a session, the newest first.
-async fn messages(Shared(state): Shared<Arc<State>>, Path(path): Path<Words>, Query(query): Query<Words>) -> Response {
+async fn messages(
+    Shared(state): Shared<Arc<State>>,
+    Path(path): Path<Words>,
+    Query(query): Query<Words>,
+    headers: HeaderMap,
+) -> Response {
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     let user = match place(&state, &path) {
         Ok(user) => user,
         Err(refused) => return refused.into_response(),
@@ -139,7 +149,12 @@ async fn messages(Shared(state): Shared<Arc<State>>, Path(path): Path<Words>, Qu
     let room = state.room();
     match path.get("session").and_then(|id| room.sessions.get(&user, id)) {
         Some(session) => {
-            let list = session.rows.iter().rev().map(|row| rows::message(session, row, &state.domain));
+            let base = format!("http://{host}");
+            let list = session.rows.iter().rev().map(|row| {
+                let mut value = rows::message(session, row, &state.domain);
+                room.files.tell_row(row.id, &base, &mut value);
+                value
+            });
             Json(page(list, &query)).into_response()
         }
         None => error(StatusCode::NOT_FOUND, "Record not found"),

@@ -64,8 +64,11 @@ impl State {
         let room = self.room();
         let options = room.options;
         let Some(session) = room.sessions.get(user, session) else { return };
-        let message = json!([message_event(session, row, &self.domain, options.other_ids)]);
-        let twin = json!([session_event(session, row, &self.domain)]);
+        let mut message = message_event(session, row, &self.domain, options.other_ids);
+        let mut twin = session_event(session, row, &self.domain);
+        room.files.tell_event(row.id, &mut message);
+        room.files.tell_event(row.id, &mut twin);
+        let (message, twin) = (json!([message]), json!([twin]));
         let lane = lane(&session.id);
         drop(room);
         for _ in 0..=options.duplicates {

@@ -20,6 +20,8 @@ pub(super) struct Faults {
     pub(super) cut_short: Switch,
     pub(super) hang_after_accept: Switch,
     pub(super) reads_answer_500: Switch,
+    pub(super) expire_media: Switch,
+    pub(super) media_answers_503: Switch,
     pub(super) lose_events: Switch,
     pub(super) login_500: Switch,
     pub(super) login_403_html: Switch,
@@ -42,6 +44,16 @@ impl NetSapiensFaults<'_> {
     fn set(&self, switch: &Switch, times: impl Into<Times>) {
         switch.set(times);
         self.0.state.changed();
+    }
+
+    /// The URL of a picture expires when it is asked for; its row then gives another.
+    pub fn expire_media(&self, times: impl Into<Times>) {
+        self.set(&self.0.state.faults.expire_media, times);
+    }
+
+    /// Pictures are answered 503.
+    pub fn media_answers_503(&self, times: impl Into<Times>) {
+        self.set(&self.0.state.faults.media_answers_503, times);
     }
 
     /// Sends are answered 500 and do nothing.
@@ -157,6 +169,8 @@ impl NetSapiensFaults<'_> {
             &faults.cut_short,
             &faults.hang_after_accept,
             &faults.reads_answer_500,
+            &faults.expire_media,
+            &faults.media_answers_503,
             &faults.lose_events,
             &faults.login_500,
             &faults.login_403_html,

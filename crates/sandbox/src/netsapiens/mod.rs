@@ -5,6 +5,7 @@ mod events;
 mod faults;
 mod login;
 mod manage;
+mod media;
 mod rows;
 mod send;
 mod session;
@@ -13,6 +14,7 @@ mod state;
 mod types;
 
 pub use faults::NetSapiensFaults;
+pub use media::ConsumerFile;
 pub use sim::NetSapiensSim;
 pub use types::{ConsumerSms, EventOptions, NetSapiensSimConfig, SendAnswer, SentSms, SimLogin, SimNumber};
 

@@ -7,6 +7,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use super::faults::NetSapiensFaults;
+use super::media::ConsumerFile;
 use super::state::{State, Tools};
 use super::types::{ConsumerSms, EventOptions, NetSapiensSimConfig, SentSms, SimLogin};
 use super::{api, events};
@@ -89,7 +90,26 @@ impl NetSapiensSim {
     /// # Errors
     /// Nobody owns that number.
     pub fn consumer_sends(&self, from: &str, to_number: &str, text: &str) -> anyhow::Result<String> {
-        self.state.consumer_sends(from, to_number, text)
+        self.state.consumer_sends(from, to_number, text, None)
+    }
+
+    /// The same with a file, in a row of its own. Returns the row's id.
+    ///
+    /// # Errors
+    /// Nobody owns that number.
+    pub fn consumer_sends_file(
+        &self,
+        from: &str,
+        to_number: &str,
+        text: &str,
+        file: ConsumerFile,
+    ) -> anyhow::Result<String> {
+        self.state.consumer_sends(from, to_number, text, Some(file))
+    }
+
+    /// The URLs of pictures redirect to another one from now on, or do not.
+    pub fn redirect_media(&self, target: Option<String>) {
+        self.state.room().media_redirect = target;
     }
 
     /// What consumers wrote, oldest first.

@@ -10,6 +10,7 @@ use super::events::Posting;
 use super::faults::Faults;
 use super::login::Tokens;
 use super::manage::Managed;
+use super::media::{ConsumerFile, Files};
 use super::session::{Between, NewRow, Sessions};
 use super::types::{ConsumerSms, EventOptions, NetSapiensSimConfig, SendAnswer, SentSms, SimLogin, SimNumber};
 use crate::crew::Foreman;
@@ -37,6 +38,9 @@ pub(super) struct Room {
     pub(super) options: EventOptions,
     pub(super) answer: SendAnswer,
     pub(super) sessions: Sessions,
+    pub(super) files: Files,
+    /// Where the URLs of pictures lead on purpose.
+    pub(super) media_redirect: Option<String>,
     pub(super) sent: Kept<SentSms>,
     pub(super) received: Kept<ConsumerSms>,
     pub(super) events: Events,
@@ -71,6 +75,8 @@ impl State {
             options: EventOptions::default(),
             answer: SendAnswer::default(),
             sessions: Sessions::new(),
+            files: Files::default(),
+            media_redirect: None,
             sent: Kept::default(),
             received: Kept::default(),
             events: Events::default(),
@@ -106,7 +112,13 @@ impl State {
     }
 
     /// A carrier brings a consumer's message.
-    pub(super) fn consumer_sends(&self, from: &str, number: &str, text: &str) -> anyhow::Result<String> {
+    pub(super) fn consumer_sends(
+        &self,
+        from: &str,
+        number: &str,
+        text: &str,
+        file: Option<ConsumerFile>,
+    ) -> anyhow::Result<String> {
         let mut room = self.room();
         let user = room.numbers.get(number).cloned().context("nobody here owns that number")?;
         let at = room.clock.now();
@@ -114,6 +126,9 @@ impl State {
         let session = room.sessions.current(between);
         let row = NewRow { outbound: false, user_agent: String::new(), text: text.to_owned() };
         let row = room.sessions.add(&session, between, at, row);
+        if let Some(file) = file {
+            room.files.keep(row.id, file);
+        }
         let sms = ConsumerSms {
             at,
             session: session.clone(),

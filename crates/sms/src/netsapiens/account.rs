@@ -34,14 +34,16 @@ pub struct Config {
     pub time_zone: TimeZone,
     /// The company's numbers on this account, digits, so that own messages are recognised.
     pub own_numbers: Vec<String>,
+    /// Hosts beside that of `base_url` whose URLs of pictures are followed; `.example.com` is every host below.
+    pub media_hosts: Vec<String>,
 }
 
 /// Calls one account.
 #[derive(Debug, Clone)]
 pub struct Account {
-    config: Config,
+    pub(super) config: Config,
     keeper: Keeper,
-    http: HttpClient,
+    pub(super) http: HttpClient,
     clock: Clock,
     timeout: Duration,
 }
@@ -75,6 +77,18 @@ impl Account {
     /// Its configured name.
     pub fn name(&self) -> &NeighbourName {
         &self.config.name
+    }
+
+    /// The account's token, for a call that is made elsewhere.
+    pub(super) async fn bearer(&self) -> Result<SecretString, SendError> {
+        let door = Door {
+            account: &self.config.name,
+            base_url: &self.config.base_url,
+            http: &self.http,
+            now: self.clock.now(),
+            timeout: self.timeout,
+        };
+        self.keeper.bearer(&door, None).await
     }
 
     /// One call with the account's token. One that is refused is renewed, and the call repeated, once: a 401 did nothing.
@@ -156,7 +170,7 @@ impl Account {
         let mut asked = 0;
         while let Some(session) = sessions.get(asked) {
             let route = format!("messagesessions/{}/messages?limit={LOOK_LIMIT}", url_segment(session.as_str()));
-            let rows = self.list(request, &route).await?;
+            let rows = self.list(&request.user, &route).await?;
             match history::find(&rows, request, began, &self.config.time_zone, claimed) {
                 Look::NotThere => {}
                 found => return Ok(found),
@@ -164,17 +178,17 @@ impl Account {
             asked += 1;
             if asked == 1 {
                 // A server without the session's route made a session of its own, whose id we were never told.
-                let rows = self.list(request, &format!("messagesessions?limit={SESSIONS_LIMIT}")).await?;
+                let rows = self.list(&request.user, &format!("messagesessions?limit={SESSIONS_LIMIT}")).await?;
                 sessions.extend(history::sessions(&rows, request, &own).take(SESSIONS_ASKED));
             }
         }
         Ok(Look::NotThere)
     }
 
-    async fn list(&self, request: &SendRequest, route: &str) -> Result<Vec<Value>, SendError> {
+    pub(super) async fn list(&self, user: &str, route: &str) -> Result<Vec<Value>, SendError> {
         let call = Call {
             method: Method::GET,
-            url: self.user_url(&request.user, route),
+            url: self.user_url(user, route),
             headers: self.headers(""),
             body: Bytes::new(),
             timeout: self.timeout,

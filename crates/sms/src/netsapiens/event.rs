@@ -1,12 +1,12 @@
 //! The event reader (sections 5.3 and 5.4): v1 and v2 names, arrays and bare objects, any scalar for any field.
 
-use model::{Arrival, ArrivalPath, SessionId};
+use model::{Arrival, ArrivalPath, InboundFile, InboundFiles, SessionId};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::account::Config;
 use super::fields::{Fields, coerced, digits, same_number};
-use super::{history, time};
+use super::{history, media, time};
 use crate::{ConsumerText, ReadEvents, Unreadable};
 
 /// What an event tells of one message, whatever its names.
@@ -20,7 +20,7 @@ struct Told<'a> {
     user: Option<&'a str>,
     text: Option<&'a str>,
     at: Option<&'a str>,
-    has_media: bool,
+    file: Option<InboundFile>,
     media_size: &'a str,
 }
 
@@ -61,7 +61,7 @@ fn read_one(fields: &Fields, account: &Config) -> Result<ConsumerText, &'static 
     if account.own_numbers.iter().any(|own| same_number(own, told.from)) {
         return Err("own-echo");
     }
-    let text = match (told.text, told.has_media) {
+    let text = match (told.text, told.file.is_some()) {
         (None, false) => return Err("no-text"),
         (None, true) => PICTURE.to_owned(),
         (Some(text), true) => format!("{text}\n{PICTURE}"),
@@ -76,6 +76,7 @@ fn read_one(fields: &Fields, account: &Config) -> Result<ConsumerText, &'static 
         told.kind,
         &coerced(told.text.unwrap_or_default()),
     ]);
+    let caption = told.text.unwrap_or_default().to_owned().into();
     let content = [told.session.unwrap_or_default(), "orig", told.from, at, &text, told.media_size];
     Ok(ConsumerText {
         provider_id: told.id.map_or_else(|| hash(&content), str::to_owned),
@@ -83,6 +84,7 @@ fn read_one(fields: &Fields, account: &Config) -> Result<ConsumerText, &'static 
         user: told.user.map(|user| user.split('@').next().unwrap_or(user).to_owned()),
         from: told.from.to_owned().into(),
         text: text.into(),
+        files: InboundFiles { caption, list: told.file.into_iter().collect() },
         session: told.session.map(SessionId::new),
         arrival: Arrival { path: told.path, fingerprint, sent_at: time::parse(at, &account.time_zone) },
     })
@@ -108,8 +110,7 @@ fn message_event<'a>(fields: &'a Fields, account: &Config) -> Result<Told<'a>, &
         user: fields.first(&["term-uid", "terminating-user-id", "user"]),
         text: fields.first(&["text", "message"]),
         at: fields.first(&["timestamp"]),
-        has_media: media(fields, &["media-type"], &["media-size"])
-            || fields.first(&["remotepath", "file-access-url"]).is_some(),
+        file: media::file_of(fields, &["media-type"], &["media-size"]).or_else(|| unnamed(fields, "type")),
         media_size: fields.first(&["media-size"]).unwrap_or_default(),
     })
 }
@@ -139,18 +140,22 @@ fn session_event(fields: &Fields) -> Result<Told<'_>, &'static str> {
             "messagesession-last-timestamp",
             "messagesession-last-datetime",
         ]),
-        has_media: media(
+        file: media::file_of(
             fields,
             &["last-media-type", "messagesession-last-media-type"],
             &["last-media-size", "messagesession-last-media-size"],
-        ),
+        )
+        .or_else(|| unnamed(fields, "last-mesg-type")),
         media_size: fields.first(&["last-media-size", "messagesession-last-media-size"]).unwrap_or_default(),
     })
 }
 
-/// A media type with a size of nothing is no media.
-fn media(fields: &Fields, types: &[&str], sizes: &[&str]) -> bool {
-    fields.first(types).is_some() && fields.first(sizes) != Some("0")
+/// An event may call itself an MMS and tell nothing of a file; the row does.
+fn unnamed(fields: &Fields, kind: &str) -> Option<InboundFile> {
+    let silent =
+        fields.first(&["media-size", "last-media-size"]).is_none() && fields.first(&["text", "last-mesg"]).is_none();
+    (silent && fields.first(&[kind]) == Some("mms"))
+        .then(|| InboundFile { row: fields.first(&["id"]).map(str::to_owned), ..InboundFile::default() })
 }
 
 /// Every number a list of fields names; a group's are separated by commas.

@@ -8,6 +8,7 @@ mod fields;
 mod history;
 mod keys;
 mod lists;
+mod media;
 mod messages;
 mod numbers;
 mod post;

@@ -73,6 +73,7 @@ impl Send {
             genesys: channel.genesys.clone(),
             from: Address::Phone(from),
             text: Private::new(self.text),
+            files: model::InboundFiles::default(),
             session: None,
             arrival: Arrival { path: ArrivalPath::MessageEvent, fingerprint: String::new(), sent_at: None },
             trace: trace(),
@@ -120,7 +121,7 @@ pub(super) fn find<'a>(config: &'a Config, name: &str) -> anyhow::Result<&'a Cha
     found.with_context(|| format!("no channel is named {name}; there are: {}", known()))
 }
 
-fn door(config: &Config, channel: &Channel) -> anyhow::Result<(genesys::Client, genesys::ChannelAccess)> {
+pub(super) fn door(config: &Config, channel: &Channel) -> anyhow::Result<(genesys::Client, genesys::ChannelAccess)> {
     let doors = genesys_doors(config, &HttpClient::new(&config.net)?, &Clock::system());
     let found = doors.into_iter().find(|(access, _)| access.name == channel.name);
     found.map(|(access, client)| (client, access)).with_context(|| format!("no tenant is named {}", channel.genesys))

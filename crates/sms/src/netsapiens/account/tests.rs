@@ -54,6 +54,7 @@ fn account(base_url: String) -> Account {
         webhook_secrets: vec![SecretString::from("new"), SecretString::from("old")],
         time_zone: TimeZone::UTC,
         own_numbers: vec!["13125550100".to_owned()],
+        media_hosts: Vec::new(),
     };
     let http = HttpClientConfig { connect_timeout: Duration::from_secs(5), ca_files: Vec::new(), proxy: None };
     Account::new(config, HttpClient::new(&http).unwrap(), Clock::system(), None)

@@ -156,6 +156,7 @@ impl House {
             auth: Auth::OAuth(login),
             webhook_secrets: Vec::new(),
             time_zone: TimeZone::UTC,
+            media_hosts: Vec::new(),
             own_numbers: Vec::new(),
         };
         let http = HttpClientConfig { connect_timeout: Duration::from_secs(5), ca_files: Vec::new(), proxy: None };

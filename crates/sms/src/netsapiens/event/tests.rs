@@ -16,6 +16,7 @@ fn account() -> Config {
         auth: crate::netsapiens::Auth::ApiKey(SecretString::from("key")),
         webhook_secrets: vec![SecretString::from("hook")],
         time_zone: TimeZone::UTC,
+        media_hosts: Vec::new(),
         own_numbers: vec!["13125550100".to_owned()],
     }
 }

@@ -1,0 +1,128 @@
+//! What a store of files does, whichever kind it is: a folder, and a real S3-compatible server.
+
+mod memory;
+mod stores;
+
+use std::time::Duration;
+
+use blobs::{BlobId, Check, PutError, Refusal};
+use bytes::Bytes;
+use futures_util::stream;
+use jiff::SignedDuration;
+
+use stores::{House, check, file, kept, png};
+
+/// Runs every rule on both kinds.
+macro_rules! contract {
+    ($($rule:ident),* $(,)?) => {
+        mod folder { $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)] async fn $rule() { super::$rule(super::House::folder()).await; })* }
+        mod s3 { $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)] async fn $rule() { super::$rule(super::House::s3()).await; })* }
+    };
+}
+
+contract!(
+    a_file_comes_back_as_it_was,
+    a_range_comes_back,
+    what_is_refused_leaves_nothing,
+    what_breaks_off_leaves_nothing,
+    a_file_is_written_over,
+    notes_stand_beside_a_file,
+    what_is_old_is_swept,
+    fifty_large_files_at_once_are_not_in_memory,
+);
+
+async fn a_file_comes_back_as_it_was(house: House) {
+    for size in [100, 70_000, 700_000, 12_000_000] {
+        let id = BlobId::derive(&["file", &size.to_string()]);
+        let about = house
+            .store
+            .put(&id, Some("Foto ä.png".to_owned().into()), &check(), file(size))
+            .await
+            .expect("the store answers");
+        assert_eq!((about.media_type.as_str(), about.size), ("image/png", size));
+        assert_eq!(house.store.about(&id).await.expect("the store answers"), Some(about));
+        assert!(kept(&house.store, &id, 0..size).await == png(size), "{size} bytes come back");
+    }
+    assert_eq!(house.store.about(&BlobId::derive(&["nobody"])).await.expect("the store answers"), None);
+}
+
+async fn a_range_comes_back(house: House) {
+    let id = BlobId::derive(&["range"]);
+    house.store.put(&id, None, &check(), file(6_000_000)).await.expect("the store answers");
+    let whole = png(6_000_000);
+    for range in [0..1, 10..20, 5_242_870..5_242_890, 5_999_999..6_000_000] {
+        let expected = &whole[usize::try_from(range.start).expect("the store answers")
+            ..usize::try_from(range.end).expect("the store answers")];
+        assert_eq!(kept(&house.store, &id, range).await, expected);
+    }
+    assert!(kept(&house.store, &id, 7..7).await.is_empty());
+}
+
+async fn what_is_refused_leaves_nothing(house: House) {
+    let id = BlobId::derive(&["refused"]);
+    let refused = async |check: &Check, bytes: Vec<u8>| {
+        let chunks: Vec<Result<Bytes, String>> =
+            bytes.chunks(50_000).map(|chunk| Ok(Bytes::copy_from_slice(chunk))).collect();
+        match house.store.put(&id, None, check, stream::iter(chunks)).await {
+            Err(PutError::Refused(refusal)) => refusal,
+            other => panic!("it is refused: {other:?}"),
+        }
+    };
+    assert_eq!(refused(&check(), Vec::new()).await, Refusal::Empty);
+    assert_eq!(refused(&check(), b"<html><script>".to_vec()).await, Refusal::Type);
+    let small = Check { limit: 6_000_000, ..check() };
+    assert_eq!(refused(&small, png(6_000_001)).await, Refusal::TooLarge);
+    let said = Check { declared_size: Some(20), ..check() };
+    assert_eq!(refused(&said, png(6_000_000)).await, Refusal::SizeMismatch);
+    assert_eq!(house.store.about(&id).await.expect("the store answers"), None);
+    assert!(house.store.read(&id, 0..1).await.is_err(), "no byte of it is kept");
+}
+
+async fn what_breaks_off_leaves_nothing(house: House) {
+    let id = BlobId::derive(&["broken"]);
+    let chunks = (0..200).map(|_| Ok(Bytes::from(png(50_000)))).chain([Err("cut off")]);
+    let broken = house.store.put(&id, None, &check(), stream::iter(chunks)).await;
+    assert!(matches!(broken, Err(PutError::Source("cut off"))), "{broken:?}");
+    assert!(house.store.read(&id, 0..1).await.is_err(), "no byte of it is kept");
+}
+
+async fn a_file_is_written_over(house: House) {
+    let id = BlobId::derive(&["again"]);
+    for size in [300_000, 200] {
+        house.store.put(&id, None, &check(), file(size)).await.expect("the store answers");
+        assert_eq!(house.store.about(&id).await.expect("the store answers").expect("it is there").size, size);
+        assert_eq!(kept(&house.store, &id, 0..size).await, png(size));
+    }
+}
+
+async fn notes_stand_beside_a_file(house: House) {
+    let id = BlobId::derive(&["noted"]);
+    assert_eq!(house.store.noted(&id, "genesys").await.expect("the store answers"), None);
+    house.store.note(&id, "genesys", "bb4a9f86").await.expect("the store answers");
+    assert_eq!(house.store.noted(&id, "genesys").await.expect("the store answers").as_deref(), Some("bb4a9f86"));
+    house.store.unnote(&id, "genesys").await.expect("the store answers");
+    house.store.unnote(&id, "genesys").await.expect("the store answers");
+    assert_eq!(house.store.noted(&id, "genesys").await.expect("the store answers"), None);
+}
+
+async fn what_is_old_is_swept(house: House) {
+    let (old, fresh) = (BlobId::derive(&["old"]), BlobId::derive(&["fresh"]));
+    house.store.put(&old, None, &check(), file(100)).await.expect("the store answers");
+    assert_eq!(house.store.sweep(Duration::from_secs(3600)).await.expect("the store answers"), 0);
+    house.hand.advance(SignedDuration::from_hours(2));
+    assert_eq!(
+        house.store.sweep(Duration::from_secs(3600)).await.expect("the store answers"),
+        2,
+        "its bytes, and what is known of it"
+    );
+    assert_eq!(house.store.about(&old).await.expect("the store answers"), None);
+    assert!(house.store.read(&old, 0..1).await.is_err());
+    house.hand.advance(SignedDuration::from_hours(-2));
+    house.store.put(&fresh, None, &check(), file(100)).await.expect("the store answers");
+    assert_eq!(house.store.sweep(Duration::from_secs(3600)).await.expect("the store answers"), 0);
+}
+
+/// Fifty of 25 MB would be 1250 MB.
+async fn fifty_large_files_at_once_are_not_in_memory(house: House) {
+    memory::measure(house).await;
+}

@@ -1,0 +1,93 @@
+//! Files of messages: where they are kept, and how a channel treats them.
+
+use std::path::PathBuf;
+
+use blobs::{Place, S3};
+use genesys_outbound::Form;
+
+use super::section::Section;
+use super::settings::{Blobs, Media};
+
+pub(super) fn blobs(section: Section<'_>) -> Blobs {
+    let place = section.parsed("url", "file:data/blobs", "\"file:PATH\" or \"s3://bucket/prefix\"", place);
+    let place = match place {
+        Place::S3(bucket) => Place::S3(s3(&section, bucket)),
+        folder @ Place::Folder(_) => {
+            for key in ["endpoint", "region", "access_key_id", "secret_access_key", "secret_access_key_file"] {
+                if section.has(key) {
+                    section.value(key);
+                    section.problem(
+                        key,
+                        "belongs to a store across the network, and url names a folder",
+                        "url = \"s3://…\"",
+                    );
+                }
+            }
+            folder
+        }
+    };
+    let signing_keys = section.secrets("signing_key");
+    // Says of a folder that every host sees it; nothing depends on it but the warning for one that no other host sees.
+    section.boolean("shared", false);
+    let link_ttl = section.duration("link_ttl", "30d");
+    section.finish();
+    Blobs { place, signing_keys, link_ttl }
+}
+
+fn place(text: &str) -> Option<Place> {
+    if let Some(path) = text.strip_prefix("file:") {
+        return (!path.is_empty()).then(|| Place::Folder(PathBuf::from(path.strip_prefix("//").unwrap_or(path))));
+    }
+    let rest = text.strip_prefix("s3://")?;
+    let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
+    let bucket = Some(bucket).filter(|bucket| !bucket.is_empty())?.to_owned();
+    Some(Place::S3(S3 { bucket, prefix: prefix.to_owned(), endpoint: None, region: None, access_key: None }))
+}
+
+fn s3(section: &Section<'_>, bucket: S3) -> S3 {
+    let id = section.string("access_key_id");
+    let secret = section.secret("secret_access_key");
+    if id.is_some() != secret.is_some() && section.shared.read_secrets {
+        let told = "belongs to secret_access_key_file, and one of them is missing";
+        section.problem("access_key_id", told, "both, or neither: then the machine's own role or AWS_… is used");
+    }
+    S3 {
+        endpoint: super::check::base_url(section, "endpoint", false),
+        region: section.string("region"),
+        access_key: id.zip(secret),
+        ..bucket
+    }
+}
+
+/// What carriers bring, and what an agent's desktop shows or saves without acting on it.
+const TYPES: &[&str] = &[
+    "image/jpeg",
+    "image/png",
+    "image/gif",
+    "image/webp",
+    "image/heic",
+    "image/bmp",
+    "video/mp4",
+    "video/3gpp",
+    "video/quicktime",
+    "audio/amr",
+    "audio/mpeg",
+    "audio/mp4",
+    "audio/aac",
+    "audio/ogg",
+    "audio/wav",
+    "text/vcard",
+    "text/plain",
+    "application/pdf",
+];
+
+pub(super) fn channel(section: &Section<'_>) -> Media {
+    let form = section.word("media", &[("link", Form::Link), ("rich-media", Form::RichMedia)]);
+    let types = section.strings("media_types");
+    if types.iter().any(|one| !one.contains('/')) {
+        section.problem("media_types", "holds what is no media type", "[\"image/jpeg\", \"image/png\"]");
+    }
+    let types = if types.is_empty() { TYPES.iter().map(|one| (*one).to_owned()).collect() } else { types };
+    let limit = section.size("media_limit", "25 MiB");
+    Media { form: form.unwrap_or(Form::Link), types, limit }
+}

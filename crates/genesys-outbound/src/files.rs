@@ -1,0 +1,266 @@
+//! A consumer's files on their way to the agent: fetched and kept before the agent is told of them. One that cannot be had
+//! becomes a sentence that says so; none is lost in silence.
+
+use anyhow::anyhow;
+use blobs::{About, BlobId, Check, PutError};
+use broker::Failure;
+use genesys::{Accepted, Attachment, ChannelAccess, Client, Refusal, Upload};
+use ledger::{Effect, Entry, What};
+use model::{InboundFile, InboundMessage};
+use runtime::CallError;
+use sms::MediaError;
+
+use crate::handler::{Room, ledger_down};
+use crate::media::{Form, MediaChannel};
+
+/// The first tries of a message are also those of its files; after these an agent is told without them.
+const TRIES: u32 = 8;
+/// Beside a kept file: its id at Genesys, so that an upload is not repeated.
+const UPLOADED: &str = "genesys";
+/// Beside a file that was refused: why, so that it is not fetched again.
+const REFUSED: &str = "refused";
+
+/// What came of one file.
+pub(crate) enum Had {
+    Kept(BlobId, About),
+    /// The word that says why not.
+    Lost(String),
+}
+
+impl Room {
+    /// Fetches the files of a message, as far as that was not done before.
+    pub(crate) async fn fetch(
+        &self,
+        message: &InboundMessage,
+        effect: &Effect,
+        attempt: u32,
+    ) -> Result<Vec<Had>, Failure> {
+        let channel = self.deps.media.directory.borrow().find(&message.channel);
+        let mut all = Vec::new();
+        for (index, file) in message.files.list.iter().enumerate() {
+            let id = BlobId::derive(&["inbound", message.id.as_str(), &index.to_string()]);
+            let had = match &channel {
+                None => Err(Missed::Never("no-provider".to_owned())),
+                Some(channel) => self.fetch_one(&id, message, file, channel).await,
+            };
+            all.push(match had {
+                Ok(about) => Had::Kept(id, about),
+                Err(Missed::Later(cause)) if attempt < TRIES => {
+                    let cause = anyhow!("channel {}: {cause}", message.channel);
+                    return Err(Failure::Retry { after: None, cause });
+                }
+                Err(Missed::Later(cause)) => self.lost(effect, "not-reached", &cause).await?,
+                Err(Missed::Known(word)) => Had::Lost(word),
+                Err(Missed::Never(word)) => {
+                    let lost = self.lost(effect, &word, &word).await?;
+                    if let Err(error) = self.deps.media.store.note(&id, REFUSED, &word).await {
+                        tracing::warn!(channel = %message.channel, %error, "a refused file could not be noted; it may be fetched again");
+                    }
+                    lost
+                }
+            });
+        }
+        Ok(all)
+    }
+
+    async fn fetch_one(
+        &self,
+        id: &BlobId,
+        message: &InboundMessage,
+        file: &InboundFile,
+        channel: &MediaChannel,
+    ) -> Result<About, Missed> {
+        let store = &self.deps.media.store;
+        let later = |error: &dyn std::fmt::Display| Missed::Later(error.to_string());
+        if let Some(about) = store.about(id).await.map_err(|error| later(&error))? {
+            return Ok(about);
+        }
+        if let Some(word) = store.noted(id, REFUSED).await.map_err(|error| later(&error))? {
+            return Err(Missed::Known(word));
+        }
+        let opened = channel.provider.open_media(&channel.user, file, message.session.as_ref()).await;
+        let opened = opened.map_err(|error| match error {
+            MediaError::Refused { word, cause } => {
+                tracing::warn!(channel = %message.channel, cause, "a consumer's file is not fetched");
+                Missed::Never(word.to_owned())
+            }
+            error @ (MediaError::Later { .. } | MediaError::Expired) => Missed::Later(error.to_string()),
+        })?;
+        if opened.size.is_some_and(|size| size > channel.limit) {
+            return Err(Missed::Never(blobs::Refusal::TooLarge.word().to_owned()));
+        }
+        let check = Check {
+            limit: channel.limit,
+            allowed: channel.types.clone(),
+            declared_type: file.media_type.clone(),
+            declared_size: file.size,
+        };
+        store.put(id, None, &check, opened.body).await.map_err(|error| match error {
+            PutError::Refused(refusal) => Missed::Never(refusal.word().to_owned()),
+            PutError::Source(error) => later(&error),
+            PutError::Store(error) => later(&error),
+        })
+    }
+
+    async fn lost(&self, effect: &Effect, word: &str, cause: &str) -> Result<Had, Failure> {
+        tracing::warn!(channel = %effect.channel, cause, "a consumer's file cannot be had; the agent is told");
+        count_refused(effect, word);
+        let detail = format!("a file of the message was not passed on: {word}");
+        let entry = Entry { effect: effect.clone(), what: What::Media, detail };
+        self.deps.ledger.note(entry).await.map_err(ledger_down)?;
+        Ok(Had::Lost(word.to_owned()))
+    }
+
+    /// Gives an agent a message with its files, in the form of the channel. A shape that is refused is tried as a link once.
+    pub(crate) async fn send_with_files(
+        &self,
+        client: &Client,
+        access: &ChannelAccess,
+        message: &InboundMessage,
+        files: &[Had],
+    ) -> Result<Accepted, Refusal> {
+        let channel = self.deps.media.directory.borrow().find(&message.channel);
+        let kept = files.iter().any(|had| matches!(had, Had::Kept(..)));
+        if kept && channel.is_some_and(|channel| channel.form == Form::RichMedia) {
+            match self.send_rich(client, access, message, files).await {
+                Err(Refusal::Never { cause, .. }) => {
+                    tracing::warn!(channel = %message.channel, cause, "Genesys refused a file; the agent is given a link to it");
+                    self.take_back(client, access, message, files).await;
+                }
+                sent => return sent,
+            }
+        }
+        client.send_text(access, message, &self.linked(message, files)).await
+    }
+
+    async fn send_rich(
+        &self,
+        client: &Client,
+        access: &ChannelAccess,
+        message: &InboundMessage,
+        files: &[Had],
+    ) -> Result<Accepted, Refusal> {
+        let mut attachments = Vec::new();
+        for had in files {
+            if let Had::Kept(id, about) = had {
+                let url = self.upload(client, access, message, id, about).await?;
+                attachments.push(Attachment { url, media_type: about.media_type.clone(), name: about.name.clone() });
+            }
+        }
+        let text = lines(message, files.iter().filter_map(told_of_lost));
+        client.send_rich_media(access, message, &text, &attachments).await
+    }
+
+    /// Uploads a file once, however often its message is tried.
+    async fn upload(
+        &self,
+        client: &Client,
+        access: &ChannelAccess,
+        message: &InboundMessage,
+        id: &BlobId,
+        about: &About,
+    ) -> Result<String, Refusal> {
+        let store = &self.deps.media.store;
+        if let Some(known) = store.noted(id, UPLOADED).await.map_err(|error| store_down(&error))? {
+            return Ok(format!("genesys://nexus/{known}"));
+        }
+        let extension = about.media_type.split('/').nth(1).unwrap_or("bin");
+        let name = format!("file.{extension}");
+        let upload = Upload { name: &name, media_type: &about.media_type, size: about.size };
+        let open =
+            async || store.read(id, 0..about.size).await.map_err(|error| CallError::NotReached(error.to_string()));
+        let uploaded = client.upload(access, &upload, open, &message.trace).await?;
+        // Before the message is posted, so that a crash leaves no upload nobody knows of.
+        store.note(id, UPLOADED, &uploaded.id).await.map_err(|error| store_down(&error))?;
+        Ok(uploaded.url)
+    }
+
+    /// Deletes what was uploaded for a message that Genesys does not take; best effort, for it costs the tenant only room.
+    pub(crate) async fn take_back(
+        &self,
+        client: &Client,
+        access: &ChannelAccess,
+        message: &InboundMessage,
+        files: &[Had],
+    ) {
+        let store = &self.deps.media.store;
+        for had in files {
+            let Had::Kept(id, _) = had else { continue };
+            let Ok(Some(known)) = store.noted(id, UPLOADED).await else { continue };
+            let deleted = client.delete_media(access, &known, &message.trace).await;
+            if let Err(error) = deleted {
+                tracing::warn!(channel = %message.channel, %error, "an upload of a refused message could not be deleted");
+            } else if let Err(error) = store.unnote(id, UPLOADED).await {
+                tracing::warn!(channel = %message.channel, %error, "a deleted upload could not be forgotten");
+            }
+        }
+    }
+
+    /// Caption, and a link to each file.
+    fn linked(&self, message: &InboundMessage, files: &[Had]) -> String {
+        let links = self.deps.media.links.borrow().clone();
+        let now = self.deps.clock.now();
+        let told = files.iter().filter_map(|had| match (had, &links) {
+            (Had::Kept(id, about), Some(links)) => {
+                Some(format!("{}: {}", noun(&about.media_type), links.link(id, now).expose()))
+            }
+            (Had::Kept(..), None) => {
+                Some("[The consumer sent a file; the bridge has no public address to show it at.]".to_owned())
+            }
+            (lost @ Had::Lost(_), _) => told_of_lost(lost),
+        });
+        lines(message, told)
+    }
+}
+
+/// Why there is no file, as far as fetching it goes.
+enum Missed {
+    Later(String),
+    Never(String),
+    /// As before, and that was told then.
+    Known(String),
+}
+
+/// One more file that was not passed on.
+pub(crate) fn count_refused(effect: &Effect, word: &str) {
+    metrics::counter!(
+        "causeway_media_refused_total",
+        "channel" => effect.channel.to_string(), "direction" => "in", "cause" => word.to_owned()
+    )
+    .increment(1);
+}
+
+fn store_down(error: &blobs::BlobError) -> Refusal {
+    Refusal::Later { after: None, blame: genesys::Blame::Message, maybe_done: false, cause: error.to_string() }
+}
+
+fn lines(message: &InboundMessage, told: impl Iterator<Item = String>) -> String {
+    let caption = message.files.caption.expose().trim();
+    let caption = (!caption.is_empty()).then(|| caption.to_owned());
+    caption.into_iter().chain(told).collect::<Vec<_>>().join("\n")
+}
+
+fn noun(media_type: &str) -> &'static str {
+    match media_type.split('/').next() {
+        Some("image") => "Picture",
+        Some("video") => "Video",
+        Some("audio") => "Recording",
+        _ => "File",
+    }
+}
+
+/// What an agent reads where a file was.
+fn told_of_lost(had: &Had) -> Option<String> {
+    let Had::Lost(word) = had else { return None };
+    let why = match word.as_str() {
+        "empty" => "it was empty",
+        "too-large" => "it is too large",
+        "type-not-allowed" => "files of its type are not passed on",
+        "type-mismatch" | "size-mismatch" => "it is not what it was said to be",
+        "bomb" => "it would be too large to open",
+        "not-reached" => "the provider could not be reached",
+        "gone" => "the provider does not have it any more",
+        _ => "it could not be fetched safely",
+    };
+    Some(format!("[The consumer sent a picture or file that cannot be shown: {why}.]"))
+}
