@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use blobs::{Keys, Links};
+use blobs::{Keys, Links, Store};
 use genesys_outbound::{MediaChannel, MediaDirectory};
 use ledger::Ledger;
 use model::NeighbourName;
@@ -23,6 +23,7 @@ pub(crate) struct Directories {
     pub(crate) genesys: watch::Sender<Arc<genesys::Directory>>,
     pub(crate) consumer: watch::Sender<Arc<consumer_outbound::Directory>>,
     pub(crate) media: watch::Sender<Arc<MediaDirectory>>,
+    pub(crate) store: Store,
     pub(crate) media_keys: watch::Sender<Option<Arc<Keys>>>,
     pub(crate) media_links: watch::Sender<Option<Arc<Links>>>,
     doors: Doors,
@@ -39,7 +40,7 @@ pub(crate) struct Doors {
 }
 
 impl Directories {
-    pub(crate) fn new(config: &Config, doors: Doors) -> Self {
+    pub(crate) fn new(config: &Config, doors: Doors, store: Store) -> Self {
         let providers = providers(config, &doors.http, &doors.clock, doors.ledger.as_ref());
         let keys = media::keys(config);
         Self {
@@ -48,6 +49,7 @@ impl Directories {
             genesys: watch::Sender::new(Arc::new(genesys_directory(config, &doors))),
             consumer: watch::Sender::new(Arc::new(consumer(config, &providers, &doors))),
             media: watch::Sender::new(Arc::new(media_directory(config, &providers))),
+            store,
             media_links: watch::Sender::new(media::links(config, keys.as_ref())),
             media_keys: watch::Sender::new(keys),
             doors,

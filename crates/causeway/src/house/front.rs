@@ -38,7 +38,7 @@ pub(super) fn spawn(
     }
     if roles.contains(&Role::Ingress) {
         router = router.merge(ingress::media_routes(ingress::Media {
-            store: parts.store.clone(),
+            store: parts.directories.store.clone(),
             keys: parts.directories.media_keys.subscribe(),
             clock: parts.clock.clone(),
         }));

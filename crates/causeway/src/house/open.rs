@@ -3,7 +3,6 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::Context;
-use blobs::Store;
 use broker::{Broker, Consume, Pace, Topology};
 use ledger::{Ledger, PostgresConfig, SqliteConfig, TimeSource};
 use runtime::admin::{OwnThread, serve_on_own_thread};
@@ -79,10 +78,10 @@ impl House {
         let broker = open_broker(&config, &clock).await?;
         let ledger =
             if roles.iter().all(|role| role.answers_http()) { None } else { Some(open_ledger(&config, &clock).await?) };
-        let store = media::open(&config, &http, &clock)?;
         let directories = Directories::new(
             &config,
             Doors { http: http.clone(), clock: clock.clone(), health: health.clone(), ledger: ledger.clone() },
+            media::open(&config, &http, &clock)?,
         );
 
         let public = match roles.iter().any(|role| role.answers_http()) {
@@ -97,21 +96,13 @@ impl House {
         tasks.spawn("metrics upkeep", run_upkeep(metrics, shutdown.clone()));
         monitor::spawn(&mut tasks, &roles, &broker, ledger.as_ref(), &clock, &health, &shutdown);
         control::spawn(&mut tasks, &config, &broker, ledger.as_ref(), &clock, &shutdown).await?;
-        let parts = Parts {
-            config: &config,
-            broker: &broker,
-            clock: &clock,
-            shutdown: &shutdown,
-            directories: &directories,
-            store: &store,
-        };
+        let parts =
+            Parts { config: &config, broker: &broker, clock: &clock, shutdown: &shutdown, directories: &directories };
         if let Some(listener) = public {
             front::spawn(&mut tasks, listener, &roles, &parts)?;
         }
         if let Some(ledger) = &ledger {
             spawn_consumers(&mut tasks, &roles, ledger, &parts);
-            let swept = media::sweep(store.clone(), config.blobs.link_ttl, shutdown.clone());
-            tasks.spawn("sweep of old files", swept);
         }
         if roles.contains(&Role::ConsumerOutbound) {
             let providers = provider_doors(&config, &http, &clock, ledger.as_ref());
@@ -160,7 +151,6 @@ pub(super) struct Parts<'a> {
     pub(super) clock: &'a Clock,
     pub(super) shutdown: &'a Shutdown,
     pub(super) directories: &'a Directories,
-    pub(super) store: &'a Store,
 }
 
 fn check(config: &Config, roles: &BTreeSet<Role>) -> Result<(), Refused> {
@@ -234,13 +224,16 @@ fn spawn_consumers(tasks: &mut Tasks, roles: &BTreeSet<Role>, ledger: &Ledger, p
     };
     let (broker, ledger, clock) = (parts.broker.clone(), ledger.clone(), parts.clock.clone());
     if roles.contains(&Role::GenesysOutbound) {
+        let store = parts.directories.store.clone();
+        let swept = media::sweep(store.clone(), config.blobs.link_ttl, parts.shutdown.clone());
+        tasks.spawn("sweep of old files", swept);
         let settings = genesys_outbound::Config {
             consume: consume(config.genesys_names(), config.expire.inbound, tenant_paces(config)),
         };
         let directory = parts.directories.genesys.subscribe();
         let (broker, ledger, clock) = (broker.clone(), ledger.clone(), clock.clone());
         let media = genesys_outbound::Media {
-            store: parts.store.clone(),
+            store,
             links: parts.directories.media_links.subscribe(),
             directory: parts.directories.media.subscribe(),
         };
