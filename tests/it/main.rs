@@ -9,6 +9,7 @@ mod conversation;
 mod crash;
 mod crash_points;
 mod dead_letters;
+mod events;
 mod http;
 mod media;
 mod neighbours;

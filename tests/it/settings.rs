@@ -28,6 +28,15 @@ impl Queues {
     }
 }
 
+impl Queues {
+    fn toml(&self, folder: &Path) -> String {
+        match self {
+            Self::Embedded => format!("kind = \"embedded\"\npath = \"{}/broker\"", folder.display()),
+            Self::RabbitMq(url) => format!("kind = \"rabbitmq\"\nurl = \"{url}\""),
+        }
+    }
+}
+
 /// Which ledger a bridge keeps.
 #[derive(Debug, Clone)]
 pub(crate) enum Books {
@@ -39,6 +48,15 @@ impl Books {
     /// An empty database of the PostgreSQL that the tests of this process share.
     pub(crate) fn postgres() -> Self {
         Self::Postgres(tokio::task::block_in_place(shared_postgres))
+    }
+}
+
+impl Books {
+    fn toml(&self, folder: &Path) -> String {
+        match self {
+            Self::Sqlite => format!("kind = \"sqlite\"\npath = \"{}/ledger.db\"", folder.display()),
+            Self::Postgres(url) => format!("kind = \"postgres\"\nurl = \"{url}\""),
+        }
     }
 }
 
@@ -55,6 +73,9 @@ pub(crate) struct Settings {
     pub(crate) expire_replies: &'static str,
     /// More of the configuration, after everything else.
     pub(crate) more: String,
+    /// More keys of the provider, and of the channel.
+    pub(crate) provider: &'static str,
+    pub(crate) channel: &'static str,
 }
 
 impl Settings {
@@ -71,21 +92,16 @@ impl Settings {
             grace: "30s",
             expire_replies: "4h",
             more: String::new(),
+            provider: "subscribe = false",
+            channel: "",
         }
     }
 
     /// The TOML of a bridge that keeps its files in `folder`.
     pub(crate) fn toml(&self, folder: &Path, genesys: &GenesysSim, netsapiens: &NetSapiensSim) -> String {
-        let Self { queues, books, http, admin, log, delivered_when, grace, expire_replies, more } = self;
-        let folder = folder.display();
-        let broker = match queues {
-            Queues::Embedded => format!("kind = \"embedded\"\npath = \"{folder}/broker\""),
-            Queues::RabbitMq(url) => format!("kind = \"rabbitmq\"\nurl = \"{url}\""),
-        };
-        let ledger = match books {
-            Books::Sqlite => format!("kind = \"sqlite\"\npath = \"{folder}/ledger.db\""),
-            Books::Postgres(url) => format!("kind = \"postgres\"\nurl = \"{url}\""),
-        };
+        let Self { queues, books, http, admin, log, delivered_when, grace, expire_replies, more, provider, channel } =
+            self;
+        let (broker, ledger, folder) = (queues.toml(folder), books.toml(folder), folder.display());
         // An embedded broker makes its key up.
         let signing = if matches!(queues, Queues::Embedded) { "" } else { "signing_keys = [\"Zx81mdkQ-link-key\"]" };
         let (genesys, netsapiens) = (genesys.base_url(), netsapiens.base_url());
@@ -127,6 +143,7 @@ impl Settings {
             webhook_secrets = ["{EVENT_SECRET}"]
             delivered_when = "{delivered_when}"
             reconcile = {{ at = ["200ms", "500ms"] }}
+            {provider}
             [[channel]]
             id = "{COMPANY}"
             name = "{CHANNEL}"
@@ -134,6 +151,7 @@ impl Settings {
             provider = "crexendo"
             user = "{USER}"
             secrets = ["{CHANNEL_SECRET}"]
+            {channel}
             {more}
             "#
         )

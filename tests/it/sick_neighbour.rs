@@ -42,6 +42,7 @@ const SICK: &str = r#"
     domain = "example.com"
     auth = { kind = "api-key", key = "nss_sick-api-key" }
     webhook_secrets = ["another-event-secret"]
+    subscribe = false
     delivered_when = "accepted"
     [[channel]]
     id = "13125550199"
@@ -116,6 +117,7 @@ fn text(number: usize) -> InboundMessage {
         files: model::InboundFiles::default(),
         session: None,
         arrival: Arrival { path: ArrivalPath::MessageEvent, fingerprint: number.to_string(), sent_at: None },
+        unread: None,
         trace: TraceId::new("sick"),
         received_at: runtime::Clock::system().now(),
     }

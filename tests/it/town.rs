@@ -44,7 +44,7 @@ impl Deref for Town {
 
 /// An address that nobody else is given while the process that had it is down. The system hands out ports from 32768 on, so
 /// the neighbours would otherwise find another test's bridge there, which takes what they send.
-fn address() -> SocketAddr {
+pub(crate) fn address() -> SocketAddr {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     loop {
         let step = NEXT.fetch_add(1, Ordering::Relaxed);

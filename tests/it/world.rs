@@ -23,7 +23,20 @@ pub(crate) struct World {
     pub(crate) house: House,
     pub(crate) http: Http,
     shutdown: Shutdown,
-    _folder: TempDir,
+    settings: Settings,
+    folder: TempDir,
+}
+
+async fn open(neighbours: &Neighbours, settings: &Settings, folder: &TempDir) -> (House, Shutdown) {
+    let text = settings.toml(folder.path(), &neighbours.genesys, &neighbours.netsapiens);
+    let source = Source { file: "test.toml", text: &text, environment: Vec::new() };
+    let loaded = load(&source, true).unwrap_or_else(|problems| panic!("{problems}"));
+    let shutdown = Shutdown::new();
+    let (clock, roles) = (Clock::system(), Role::all());
+    let opening = Opening { loaded, roles, clock, reload: None, shutdown: shutdown.clone() };
+    let house = House::open(opening).await.expect("the house opens");
+    neighbours.point_at(house.addresses.http.expect("it plays HTTP roles"));
+    (house, shutdown)
 }
 
 impl Deref for World {
@@ -40,17 +53,26 @@ impl World {
     }
 
     pub(crate) async fn with(settings: Settings) -> Self {
-        let neighbours = Neighbours::start().await;
+        Self::among(Neighbours::start().await, settings).await
+    }
+
+    /// Opens the house between neighbours that are there already.
+    pub(crate) async fn among(neighbours: Neighbours, settings: Settings) -> Self {
         let folder = TempDir::new().expect("a folder");
-        let text = settings.toml(folder.path(), &neighbours.genesys, &neighbours.netsapiens);
-        let source = Source { file: "test.toml", text: &text, environment: Vec::new() };
-        let loaded = load(&source, true).unwrap_or_else(|problems| panic!("{problems}"));
-        let shutdown = Shutdown::new();
-        let (clock, roles) = (Clock::system(), Role::all());
-        let opening = Opening { loaded, roles, clock, reload: None, shutdown: shutdown.clone() };
-        let house = House::open(opening).await.expect("the house opens");
-        neighbours.point_at(house.addresses.http.expect("it plays HTTP roles"));
-        let world = Self { neighbours, house, http: Http::new(), shutdown, _folder: folder };
+        let (house, shutdown) = open(&neighbours, &settings, &folder).await;
+        let world = Self { neighbours, house, http: Http::new(), shutdown, settings, folder };
+        world.until("a house that is ready", async |world| (world.readyz().await.0 == 200).then_some(())).await;
+        world
+    }
+
+    /// Closes the house as an upgrade does, and opens it again on what it kept; meanwhile `absence` happens.
+    pub(crate) async fn reopened(self, absence: impl AsyncFnOnce(&Neighbours)) -> Self {
+        let Self { neighbours, house, http, shutdown, settings, folder } = self;
+        shutdown.begin();
+        house.closed().await.expect("the house closes well");
+        absence(&neighbours).await;
+        let (house, shutdown) = open(&neighbours, &settings, &folder).await;
+        let world = Self { neighbours, house, http, shutdown, settings, folder };
         world.until("a house that is ready", async |world| (world.readyz().await.0 == 200).then_some(())).await;
         world
     }

@@ -35,6 +35,7 @@ fn message(publisher: u32, number: u64) -> InboundMessage {
         files: model::InboundFiles::default(),
         session: None,
         arrival: Arrival { path: ArrivalPath::MessageEvent, fingerprint: String::new(), sent_at: None },
+        unread: None,
         trace: TraceId::new("trace"),
         received_at: Clock::system().now(),
     }

@@ -41,6 +41,8 @@ pub struct Channel {
     pub user: String,
     /// The company's number as the provider writes it.
     pub number: String,
+    /// Whether agents may write to groups.
+    pub groups: bool,
     /// How unknown outcomes end.
     pub when_unsure: WhenUnsure,
     /// How long texts are treated.

@@ -6,7 +6,7 @@ use broker::{Broker, Consume, Done, Failure, Foresight, Handle, PublishError, Re
 use jiff::Timestamp;
 use ledger::{AttemptId, Begin, Effect, Entry, Ledger, LedgerError, Outcome, POISON, What};
 use model::text::segments;
-use model::{AgentReply, Errand, PhoneNumber, Private, ReasonCode, Receipt, ReceiptStatus, ReplyBody};
+use model::{Address, AgentReply, Errand, PhoneNumber, Private, ReasonCode, Receipt, ReceiptStatus, ReplyBody};
 use runtime::{Clock, Shutdown};
 use sms::{SendError, SendRequest};
 use tokio::sync::watch;
@@ -246,11 +246,16 @@ impl Room {
         text: Private<String>,
     ) -> Result<SendRequest, Failure> {
         let consumer = &walk.reply.to;
+        let others = match consumer {
+            Address::Group(group) => group.members().skip(1).collect(),
+            _ => Vec::new(),
+        };
         let session = self.deps.ledger.session(&walk.reply.channel, consumer).await.map_err(ledger_down)?;
         Ok(SendRequest {
             user: walk.channel.user.clone(),
             from: walk.channel.number.clone(),
             to,
+            others,
             text,
             session,
             attempt: String::new(),

@@ -30,7 +30,7 @@ pub(crate) struct Place {
 impl Letter {
     /// The reply as its channel sends it, or what its agent is told. A channel that is not known here cuts nothing.
     pub(crate) fn of(reply: &AgentReply, channel: Option<&Channel>) -> Result<Self, (ReasonCode, String)> {
-        let (to, text) = sendable(reply)?;
+        let (to, text) = sendable(reply, channel.is_none_or(|channel| channel.groups))?;
         let parts = match channel {
             Some(channel) => cut(&text, channel.texts)?,
             None => vec![text],
@@ -63,13 +63,21 @@ impl Place {
 }
 
 /// To whom and what, or what its agent is told.
-fn sendable(reply: &AgentReply) -> Result<(PhoneNumber, Private<String>), (ReasonCode, String)> {
+/// Of a group that is its first member.
+fn sendable(reply: &AgentReply, groups: bool) -> Result<(PhoneNumber, Private<String>), (ReasonCode, String)> {
     let text = match &reply.body {
         ReplyBody::Text(text) => text.clone(),
         ReplyBody::Unsendable(why) => return Err((why.code, why.reason.clone())),
     };
     match &reply.to {
         Address::Phone(number) => Ok((number.clone(), text)),
+        Address::Group(group) => match group.members().next().filter(|_| groups) {
+            Some(first) => Ok((first, text)),
+            None => {
+                let reason = "This channel does not write to groups; write to one of its members instead.";
+                Err((ReasonCode::Unsupported, reason.to_owned()))
+            }
+        },
         Address::Mail(_) => Err((ReasonCode::Unsupported, "This channel does not send mail.".to_owned())),
         Address::Invalid(_) => {
             Err((ReasonCode::InvalidDestination, "The recipient is not a telephone number.".to_owned()))

@@ -10,7 +10,10 @@ use model::{Family, InboundMessage, ReasonCode};
 use runtime::{Clock, Shutdown};
 use tokio::sync::watch;
 
+use crate::installed::Installed;
+use crate::lately::Lately;
 use crate::media::Media;
+use crate::sources::Sources;
 
 /// What this room needs to know.
 #[derive(Debug, Clone)]
@@ -24,6 +27,8 @@ pub struct Config {
 pub struct Deps {
     /// Tenants and channels, which change when a secret file does.
     pub directory: watch::Receiver<Arc<Directory>>,
+    /// Where each channel's messages are kept, for those that must be read there first.
+    pub sources: watch::Receiver<Arc<Sources>>,
     /// The queues.
     pub broker: Broker,
     /// What was done before.
@@ -35,7 +40,7 @@ pub struct Deps {
 }
 
 /// The longest a call to Genesys takes; the deadline in the ledger is built on it.
-const CALL_TIMEOUT: Duration = Duration::from_secs(15);
+pub(crate) const CALL_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// The same for a file, which is fetched, where need be with a fresh URL, and uploaded.
 const FILE_TIME: Duration = Duration::from_secs(150);
@@ -46,7 +51,9 @@ const FILE_TIME: Duration = Duration::from_secs(150);
 /// A fault of the broker that no reconnect mends.
 pub async fn run(config: Config, deps: Deps, shutdown: Shutdown) -> anyhow::Result<()> {
     let broker = deps.broker.clone();
-    broker.consume::<InboundMessage, _>(config.consume, Arc::new(Room { deps }), shutdown).await
+    let room = Room::new(deps);
+    room.note_installation().await;
+    broker.consume::<InboundMessage, _>(config.consume, Arc::new(room), shutdown).await
 }
 
 /// How soon a message that another replica took up is looked at again.
@@ -54,11 +61,24 @@ const ELSEWHERE: Duration = Duration::from_secs(1);
 
 pub(crate) struct Room {
     pub(crate) deps: Deps,
+    pub(crate) lately: Lately,
+    pub(crate) installed: Installed,
+}
+
+impl Room {
+    fn new(deps: Deps) -> Self {
+        let installed = Installed::new(deps.clock.now());
+        Self { deps, lately: Lately::default(), installed }
+    }
 }
 
 impl Handle<InboundMessage> for Room {
     fn targets(&self, message: &InboundMessage) -> Vec<String> {
-        vec![channel_target(&message.genesys, &message.channel), message.genesys.to_string()]
+        let mut targets = vec![channel_target(&message.genesys, &message.channel), message.genesys.to_string()];
+        if message.unread.is_some() {
+            targets.extend(self.reads_at(&message.channel));
+        }
+        targets
     }
 
     fn paused(&self, account: &str, paused: bool) {
@@ -66,6 +86,22 @@ impl Handle<InboundMessage> for Room {
     }
 
     async fn handle(&self, message: &InboundMessage, tries: u32) -> Result<Done, Failure> {
+        match message.unread {
+            None => self.deliver(message, tries).await,
+            Some(unread) => self.read(message, unread, tries).await,
+        }
+    }
+
+    async fn before_dead_letter(&self, message: &InboundMessage, rejection: &Rejection) -> Result<(), Failure> {
+        let detail = format!("{}: {}", rejection.reason.word(), rejection.detail);
+        let entry = Entry { effect: effect(message), what: What::Dead, detail };
+        self.deps.ledger.note(entry).await.map_err(ledger_down)
+    }
+}
+
+impl Room {
+    /// Gives one message to its agent.
+    pub(crate) async fn deliver(&self, message: &InboundMessage, tries: u32) -> Result<Done, Failure> {
         let directory = Arc::clone(&self.deps.directory.borrow());
         let (channel, client) = directory.find(&message.channel).ok_or_else(|| Failure::Reject {
             code: "unknown-channel",
@@ -100,17 +136,9 @@ impl Handle<InboundMessage> for Room {
         }
     }
 
-    async fn before_dead_letter(&self, message: &InboundMessage, rejection: &Rejection) -> Result<(), Failure> {
-        let detail = format!("{}: {}", rejection.reason.word(), rejection.detail);
-        let entry = Entry { effect: effect(message), what: What::Dead, detail };
-        self.deps.ledger.note(entry).await.map_err(ledger_down)
-    }
-}
-
-impl Room {
     /// An interrupted send to Genesys is sent again with the same ids: at worst the agent sees one message twice. But not
     /// while the replica that began it may still be calling.
-    async fn again(
+    pub(crate) async fn again(
         &self,
         message: &InboundMessage,
         effect: &Effect,
@@ -176,7 +204,7 @@ impl Room {
     }
 }
 
-fn effect(message: &InboundMessage) -> Effect {
+pub(crate) fn effect(message: &InboundMessage) -> Effect {
     Effect {
         family: Family::Inbound,
         id: message.id.clone(),
@@ -200,6 +228,6 @@ pub(crate) fn ledger_down(error: LedgerError) -> Failure {
     Failure::Unavailable { target: "ledger".to_owned(), after: None, cause: error.into() }
 }
 
-fn wait_until(now: Timestamp, until: Timestamp) -> Option<Duration> {
+pub(crate) fn wait_until(now: Timestamp, until: Timestamp) -> Option<Duration> {
     Duration::try_from(until.duration_since(now)).ok().filter(|wait| !wait.is_zero())
 }

@@ -1,8 +1,15 @@
 //! The room that gives agents what consumers wrote: queue `inbound` → Genesys.
+//!
+//! What an event did not tell in full is read from the provider here, in its conversation's own lane.
 
 mod files;
 mod handler;
+mod installed;
+mod lately;
 mod media;
+mod sources;
+mod unread;
 
 pub use handler::{Config, Deps, run};
 pub use media::{Form, Media, MediaChannel, MediaDirectory};
+pub use sources::{Source, Sources};

@@ -1,7 +1,7 @@
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
-use model::{Address, ChannelName, Country, Keywords, NeighbourName, PhoneNumber};
-use sms::Provider;
+use model::{ChannelName, Country, Keywords, NeighbourName};
+use sms::{Destination, Provider, Trigger};
 
 /// One SMS channel.
 #[derive(Debug, Clone)]
@@ -12,6 +12,8 @@ pub struct Channel {
     pub genesys: NeighbourName,
     /// Its provider.
     pub provider: NeighbourName,
+    /// The provider's user that owns the number.
+    pub user: String,
     /// The company's number as the provider writes it.
     pub number: String,
     /// How consumers' numbers are normalised.
@@ -21,11 +23,14 @@ pub struct Channel {
 }
 
 impl Channel {
-    /// A sender as replies will address it. One that is no number (an alphanumeric sender) still reaches the agent.
-    pub(crate) fn sender(&self, raw: &str) -> Address {
-        match PhoneNumber::normalise(raw, self.country) {
-            Ok(number) => Address::Phone(number),
-            Err(_) => Address::Invalid(raw.trim().to_owned()),
+    /// Where what comes in for its number goes.
+    pub(crate) fn destination(&self) -> Destination {
+        Destination {
+            provider: self.provider.clone(),
+            channel: self.name.clone(),
+            genesys: self.genesys.clone(),
+            country: self.country,
+            keywords: self.keywords.clone(),
         }
     }
 }
@@ -62,6 +67,22 @@ impl Directory {
 
     pub(crate) fn channel(&self, provider: &NeighbourName, number: &str) -> Option<&Channel> {
         self.channels.get(&(provider.clone(), comparable(number)))
+    }
+
+    /// The users whose numbers are channels here.
+    pub(crate) fn users(&self, provider: &NeighbourName) -> BTreeSet<String> {
+        let owned = self.channels.values().filter(|channel| channel.provider == *provider);
+        owned.map(|channel| channel.user.clone()).collect()
+    }
+
+    /// Whose session a trigger names: its number's, or its user's where that one has a single number.
+    pub(crate) fn owner(&self, provider: &NeighbourName, trigger: &Trigger) -> Option<&Channel> {
+        if let Some(number) = &trigger.to_number {
+            return self.channel(provider, number);
+        }
+        let user = trigger.user.as_ref()?;
+        let mut owned = self.channels.values().filter(|channel| channel.provider == *provider && channel.user == *user);
+        owned.next().filter(|_| owned.next().is_none())
     }
 }
 

@@ -1,11 +1,17 @@
 //! The room where consumers' messages come in: provider event → queue `inbound`.
 //!
-//! It needs the broker and nothing else to be up. An event is answered with 200 only after every message in it is stored.
+//! The doors need the broker and nothing else to be up: an event is answered with 200 only after every message in it is
+//! stored. The watch beside them also needs the ledger and the provider, and holds up no door.
 
+mod catch_up;
 mod directory;
 mod media;
 mod routes;
+mod subscription;
+mod watch;
 
 pub use directory::{Channel, Directory};
 pub use media::{Media, media_routes};
 pub use routes::{Config, Room, routes};
+pub use subscription::Subscribe;
+pub use watch::{Watch, watch};

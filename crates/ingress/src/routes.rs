@@ -8,10 +8,10 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use broker::{Broker, PublishError, QueueName};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
-use model::{ConsentChange, Family, InboundMessage, MessageId, NeighbourName, TraceId};
+use model::{Family, NeighbourName, TraceId};
 use runtime::Clock;
 use runtime::http_server::{http_error, read_body};
-use sms::ConsumerText;
+use sms::{ConsumerText, ReadEvents};
 use tokio::sync::watch;
 
 use crate::directory::{Channel, Directory};
@@ -65,36 +65,13 @@ async fn event(
     for cause in &events.dropped {
         count_dropped(provider.name(), cause);
     }
-    for text in &events.texts {
-        let Some(channel) = directory.channel(provider.name(), &text.to_number) else {
-            tracing::warn!(provider = %provider.name(), "an event is about a number that is no channel here; add a [[channel]] or narrow the subscription");
-            count_dropped(provider.name(), "unknown-number");
-            continue;
-        };
-        if let Err(error) = room.accept(provider.name(), channel, text).await {
-            tracing::error!(channel = %channel.name, %error, "a consumer's message could not be stored; the provider was told 503");
-            return not_stored();
+    match room.accept_all(&directory, provider.name(), &events).await {
+        Ok(()) => accepted(),
+        Err(error) => {
+            tracing::error!(provider = %provider.name(), %error, "an event could not be stored; the provider was told 503");
+            not_stored()
         }
     }
-    accepted()
-}
-
-/// What a message asks for, where it is a keyword. It goes straight to where replies are sent from, so that a STOP never waits
-/// for a Genesys that is down, and goes first, so that it is not lost to a broker that takes one and not the other.
-fn consent_change(provider: &NeighbourName, channel: &Channel, message: &InboundMessage) -> Option<ConsentChange> {
-    let keyword = channel.keywords.as_ref()?.find(message.text.expose())?;
-    Some(ConsentChange {
-        id: ConsentChange::derive_id(&message.id),
-        channel: message.channel.clone(),
-        provider: provider.clone(),
-        from: message.from.clone(),
-        keyword,
-        message: message.id.clone(),
-        arrival: message.arrival.clone(),
-        session: message.session.clone(),
-        trace: message.trace.clone(),
-        received_at: message.received_at,
-    })
 }
 
 /// Providers send no trace id, so a message's walk begins here.
@@ -116,38 +93,54 @@ fn not_stored() -> Response {
     response
 }
 
+fn nobodys(provider: &NeighbourName, cause: &'static str) {
+    tracing::warn!(%provider, cause, "an event is about a number or user that is no channel here; add a [[channel]] or narrow the subscription");
+    count_dropped(provider, cause);
+}
+
 fn count_dropped(provider: &NeighbourName, cause: &'static str) {
     metrics::counter!("causeway_events_dropped_total", "provider" => provider.to_string(), "cause" => cause)
         .increment(1);
 }
 
 impl Room {
-    async fn accept(
+    /// Stores everything an event tells of, in its order; what is for nobody here is counted.
+    async fn accept_all(
         &self,
+        directory: &Directory,
         provider: &NeighbourName,
-        channel: &Channel,
-        text: &ConsumerText,
+        events: &ReadEvents,
     ) -> Result<(), PublishError> {
-        let received_at = self.clock.now();
-        let message = InboundMessage {
-            id: MessageId::derive("in", &[provider.as_str(), &text.provider_id]),
-            channel: channel.name.clone(),
-            genesys: channel.genesys.clone(),
-            from: channel.sender(text.from.expose()),
-            text: text.text.clone(),
-            files: text.files.clone(),
-            session: text.session.clone(),
-            arrival: text.arrival.clone(),
-            trace: new_trace(),
-            received_at,
-        };
-        if let Some(change) = consent_change(provider, channel, &message) {
+        for text in &events.texts {
+            match directory.channel(provider, &text.to_number) {
+                Some(channel) => self.accept(channel, text).await?,
+                None => nobodys(provider, "unknown-number"),
+            }
+        }
+        for trigger in &events.triggers {
+            let Some(channel) = directory.owner(provider, trigger) else {
+                nobodys(provider, "unknown-user");
+                continue;
+            };
+            // The read itself is left to the role that calls out: here nothing may depend on the provider's being up.
+            let message = channel.destination().trigger(trigger, new_trace(), self.clock.now());
+            self.broker.publish(&message).await?;
+            tracing::info!(message.id = %message.id, trace.id = %message.trace, channel = %channel.name, "an event asks for its session to be read");
+        }
+        Ok(())
+    }
+
+    /// Stores one consumer's message.
+    pub(crate) async fn accept(&self, channel: &Channel, text: &ConsumerText) -> Result<(), PublishError> {
+        let destination = channel.destination();
+        let message = destination.message(text, new_trace(), self.clock.now());
+        if let Some(change) = destination.consent_change(&message) {
             self.broker.publish(&change).await?;
             tracing::info!(message.id = %change.id, trace.id = %change.trace, channel = %channel.name, "a keyword was accepted");
         }
         self.broker.publish(&message).await?;
         tracing::info!(message.id = %message.id, trace.id = %message.trace, channel = %channel.name, "a consumer's message was accepted");
-        let stamp = received_at.as_second() as f64;
+        let stamp = message.received_at.as_second() as f64;
         metrics::gauge!("causeway_last_message_timestamp_seconds", "channel" => channel.name.to_string(), "direction" => "in").set(stamp);
         Ok(())
     }

@@ -18,6 +18,7 @@ mod consents;
 mod incoming;
 mod marks;
 mod person;
+mod pull;
 mod reopened;
 mod reports;
 mod strangers;
@@ -26,6 +27,7 @@ pub use consents::*;
 pub use incoming::what_comes_in_is_begun_in_one_go;
 pub use marks::*;
 pub use person::*;
+pub use pull::*;
 pub use reopened::*;
 pub use reports::*;
 pub use strangers::{what_was_claimed_is_told, words_of_strangers_are_taken_as_they_come};
@@ -69,7 +71,8 @@ macro_rules! contract_suite {
             receipts_of_a_reply_are_made_of_its_ids, a_receipt_that_crashes_processes_is_poison,
             a_person_is_told_whole, a_person_is_erased_and_nothing_is_done_twice, nobody_is_erased_while_in_hand,
             a_mark_is_put_by_whoever_read_it_last, of_many_that_put_a_mark_one_does, a_lease_is_held_by_one,
-            a_lease_is_given_back_by_its_holder, marks_are_never_forgotten);
+            a_lease_is_given_back_by_its_holder, marks_are_never_forgotten, the_installation_is_noted_once,
+            what_arrived_is_known);
     };
     ($fresh:path: $($name:ident),* $(,)?) => {$(
         #[tokio::test]

@@ -10,6 +10,7 @@ mod marks;
 mod passport;
 mod person;
 mod postgres;
+mod pull;
 mod receipts;
 mod sqlite;
 mod types;

@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::fmt;
 
 use phonenumber::country;
@@ -75,11 +76,53 @@ impl fmt::Debug for PhoneNumber {
     }
 }
 
+/// The consumers of a group conversation: two numbers or more, in order and each once, so that a group has one name.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Group(String);
+
+impl Group {
+    /// The most members; no carrier carries more.
+    const LIMIT: usize = 50;
+
+    /// A group of so many; `None` where they are fewer than two, or too many.
+    pub fn new(members: impl IntoIterator<Item = PhoneNumber>) -> Option<Self> {
+        let members: BTreeSet<PhoneNumber> = members.into_iter().collect();
+        let fits = (2..=Self::LIMIT).contains(&members.len());
+        let digits: Vec<&str> = members.iter().map(PhoneNumber::digits).collect();
+        fits.then(|| Self(digits.join(",")))
+    }
+
+    /// Reads what [`Group::name`] wrote.
+    pub fn parse(name: &str) -> Option<Self> {
+        let members: Result<Vec<_>, _> = name.split(',').map(|member| PhoneNumber::normalise(member, None)).collect();
+        Self::new(members.ok()?)
+    }
+
+    /// Its members' digits, in order, with commas between: what Genesys knows it by.
+    pub fn name(&self) -> &str {
+        &self.0
+    }
+
+    /// Its members.
+    pub fn members(&self) -> impl Iterator<Item = PhoneNumber> + '_ {
+        self.0.split(',').map(|digits| PhoneNumber(digits.to_owned()))
+    }
+}
+
+impl fmt::Debug for Group {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("***")
+    }
+}
+
 /// Where a consumer is reached.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Address {
     /// By text message.
     Phone(PhoneNumber),
+    /// By text message to several at once.
+    Group(Group),
     /// By mail; lower-cased, as mailboxes are compared.
     Mail(String),
     /// Somewhere no message can be sent to; kept because its sender is owed an answer in order.
@@ -105,6 +148,7 @@ impl Address {
     pub fn normalised(&self) -> &str {
         match self {
             Self::Phone(number) => number.digits(),
+            Self::Group(group) => group.name(),
             Self::Mail(address) | Self::Invalid(address) => address,
         }
     }
@@ -114,6 +158,7 @@ impl fmt::Debug for Address {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Phone(_) => formatter.write_str("Phone(***)"),
+            Self::Group(_) => formatter.write_str("Group(***)"),
             Self::Mail(_) => formatter.write_str("Mail(***)"),
             Self::Invalid(_) => formatter.write_str("Invalid(***)"),
         }
@@ -150,6 +195,17 @@ mod tests {
         check("1234567890123456", None, Err(AddressError::NotANumber));
         check("2500@portal", None, Err(AddressError::NotANumber));
         check("call me", None, Err(AddressError::NotANumber));
+    }
+
+    #[test]
+    fn a_group_has_one_name_whoever_writes() {
+        let number = |digits: &str| PhoneNumber::normalise(digits, None).unwrap();
+        let one = Group::new(["13125550143", "13125550142", "13125550143"].map(number)).unwrap();
+        assert_eq!(one.name(), "13125550142,13125550143");
+        assert_eq!(Group::parse(one.name()), Some(one.clone()));
+        assert_eq!(one.members().collect::<Vec<_>>(), ["13125550142", "13125550143"].map(number));
+        assert_eq!(Group::new([number("13125550142"), number("13125550142")]), None, "one number is no group");
+        assert_eq!(Group::parse("13125550142,call me"), None);
     }
 
     #[test]

@@ -14,12 +14,12 @@ mod receipt;
 mod taken;
 pub mod text;
 
-pub use address::{Address, AddressError, Country, PhoneNumber};
+pub use address::{Address, AddressError, Country, Group, PhoneNumber};
 pub use consent::{ConsentChange, Keyword, KeywordError, Keywords};
 pub use conversation::ConversationKey;
 pub use files::{InboundFile, InboundFiles};
 pub use ids::{ChannelId, ChannelName, IdError, MessageId, NeighbourName, SessionId, TraceId};
-pub use message::{AgentReply, Arrival, ArrivalPath, InboundMessage, Receipt, ReplyBody, Unsendable};
+pub use message::{AgentReply, Arrival, ArrivalPath, InboundMessage, Receipt, ReplyBody, Unread, Unsendable};
 pub use private::Private;
 pub use queue::{DecodeError, Family, Queued, decode, encode};
 pub use receipt::{ReasonCode, ReceiptReason, ReceiptStatus};

@@ -28,6 +28,17 @@ pub struct Arrival {
     pub sent_at: Option<Timestamp>,
 }
 
+/// What an event left to be read at the provider, before an agent can have it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Unread {
+    /// One text, as the event told it; the row tells it better.
+    Text,
+    /// One message with a picture or file, of which the event told the caption.
+    Media,
+    /// Whatever is new in the session: the event told of no message.
+    Session,
+}
+
 /// A consumer's message on its way to Genesys.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InboundMessage {
@@ -48,6 +59,9 @@ pub struct InboundMessage {
     pub session: Option<SessionId>,
     /// How it arrived.
     pub arrival: Arrival,
+    /// What has to be read in the session first; nothing where the message is all there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unread: Option<Unread>,
     /// The trace.
     pub trace: TraceId,
     /// When the house accepted it.

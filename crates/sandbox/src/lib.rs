@@ -19,6 +19,6 @@ pub use genesys::{
 };
 pub use netsapiens::{
     ConsumerFile, ConsumerSms, EventOptions, NetSapiensFaults, NetSapiensSim, NetSapiensSimConfig, SendAnswer, SentSms,
-    SimLogin, SimNumber,
+    SimLogin, SimNumber, SimSubscription,
 };
 pub use switch::Times;

@@ -1,8 +1,11 @@
 //! SMS providers, one module each, as a closed set. Wire shapes stay inside.
 
+mod inbound;
 pub mod netsapiens;
 mod provider;
 
+pub use inbound::Destination;
 pub use provider::{
-    ConsumerText, Look, MediaError, OpenedFile, Provider, ReadEvents, SendError, SendRequest, Sent, Unreadable,
+    ConsumerText, Created, Look, MediaError, OpenedFile, Provider, ReadEvents, SendError, SendRequest, Sent,
+    SessionSummary, Subscription, SubscriptionForm, Trigger, Unreadable, WantedSubscription,
 };

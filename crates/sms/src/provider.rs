@@ -27,6 +27,8 @@ pub struct SendRequest {
     pub from: String,
     /// The consumer.
     pub to: PhoneNumber,
+    /// The other members of a group; nobody where one consumer is written to.
+    pub others: Vec<PhoneNumber>,
     /// What to say.
     pub text: Private<String>,
     /// The conversation's session, where one is known.
@@ -138,10 +140,86 @@ pub struct ConsumerText {
     pub text: Private<String>,
     /// The files that came with it.
     pub files: InboundFiles,
+    /// Everyone else of a group, as the provider wrote them; nobody where the consumer wrote to the company alone.
+    pub others: Vec<Private<String>>,
     /// Its session.
     pub session: Option<SessionId>,
     /// For telling two arrivals of one message.
     pub arrival: Arrival,
+    /// Whether the provider's own row of it has to be read, because what told of it may not have told all.
+    pub unread: bool,
+}
+
+/// An event that says no more than that something happened in a session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trigger {
+    /// The session.
+    pub session: SessionId,
+    /// The company's number, digits, where it says so.
+    pub to_number: Option<String>,
+    /// The provider's user whose session it is, where it says so.
+    pub user: Option<String>,
+}
+
+/// A session as a list of them shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SessionSummary {
+    /// The session.
+    pub id: SessionId,
+    /// The company's number, as the provider writes it.
+    pub number: String,
+    /// When something happened in it last.
+    pub last_at: Option<Timestamp>,
+}
+
+/// A subscription to the events of one of the provider's users.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Subscription {
+    /// The provider's id.
+    pub id: String,
+    /// Whose events.
+    pub user: String,
+    /// Where they are posted; its path holds a secret.
+    pub post_url: Private<String>,
+    /// `pending`, `active` or `error`.
+    pub status: String,
+    /// When it ends.
+    pub expires: Option<Timestamp>,
+    /// Whether one of the provider's servers is named that posts.
+    pub has_server: bool,
+    /// By which path it is reached.
+    pub form: SubscriptionForm,
+}
+
+/// The paths under which servers keep subscriptions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SubscriptionForm {
+    /// Below a domain.
+    Domain,
+    /// For the whole core; older servers have nothing else.
+    Core,
+}
+
+/// A subscription as it should be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WantedSubscription {
+    /// Whose events.
+    pub user: String,
+    /// Where they are posted; its path holds a secret.
+    pub post_url: Private<String>,
+    /// When it ends.
+    pub expires: Timestamp,
+    /// The server that should post, a bare host.
+    pub preferred_server: Option<String>,
+}
+
+/// What became of the wish for a subscription.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Created {
+    /// It was made.
+    Made,
+    /// There is one like it.
+    WasThere,
 }
 
 /// What a provider's event holds.
@@ -149,6 +227,8 @@ pub struct ConsumerText {
 pub struct ReadEvents {
     /// Consumers' texts, in order.
     pub texts: Vec<ConsumerText>,
+    /// Sessions to read.
+    pub triggers: Vec<Trigger>,
     /// What was left out, by cause (`own-echo`, `not-a-text`, `read-mark`, …), for the metric.
     pub dropped: Vec<&'static str>,
 }
@@ -248,6 +328,79 @@ impl Provider {
     pub fn read_events(&self, body: &[u8]) -> Result<ReadEvents, Unreadable> {
         match &self.inner {
             Inner::NetSapiens(account) => account.read_events(body),
+        }
+    }
+    /// What consumers wrote in a session since then, the oldest first; nothing where there is no such session. `number` is
+    /// the company's, where a row does not name it.
+    ///
+    /// # Errors
+    /// [`SendError::Later`] or [`SendError::AccountFault`]: it could not be read.
+    pub async fn read_session(
+        &self,
+        user: &str,
+        session: &SessionId,
+        number: &str,
+        since: Timestamp,
+    ) -> Result<Vec<ConsumerText>, SendError> {
+        match &self.inner {
+            Inner::NetSapiens(account) => account.read_session(user, session, number, since).await,
+        }
+    }
+
+    /// The sessions of a user in which something happened since then.
+    ///
+    /// # Errors
+    /// [`SendError::Later`] or [`SendError::AccountFault`]: they could not be listed.
+    pub async fn list_sessions(&self, user: &str, since: Timestamp) -> Result<Vec<SessionSummary>, SendError> {
+        match &self.inner {
+            Inner::NetSapiens(account) => account.list_sessions(user, since).await,
+        }
+    }
+
+    /// The subscriptions to consumers' messages.
+    ///
+    /// # Errors
+    /// [`SendError`]: they could not be listed.
+    pub async fn subscriptions(&self) -> Result<Vec<Subscription>, SendError> {
+        match &self.inner {
+            Inner::NetSapiens(account) => account.subscriptions().await,
+        }
+    }
+
+    /// Asks for a subscription.
+    ///
+    /// # Errors
+    /// [`SendError`]: it was not made.
+    pub async fn subscribe(&self, wanted: &WantedSubscription) -> Result<Created, SendError> {
+        match &self.inner {
+            Inner::NetSapiens(account) => account.subscribe(wanted).await,
+        }
+    }
+
+    /// Makes a subscription what it should be.
+    ///
+    /// # Errors
+    /// [`SendError`]: it stays what it is.
+    pub async fn renew(&self, one: &Subscription, wanted: &WantedSubscription) -> Result<(), SendError> {
+        match &self.inner {
+            Inner::NetSapiens(account) => account.renew(one, wanted).await,
+        }
+    }
+
+    /// Ends a subscription.
+    ///
+    /// # Errors
+    /// [`SendError`]: it may be there still.
+    pub async fn unsubscribe(&self, one: &Subscription) -> Result<(), SendError> {
+        match &self.inner {
+            Inner::NetSapiens(account) => account.unsubscribe(one).await,
+        }
+    }
+
+    /// The path of the event URL below the public URL, with the secret that is handed out.
+    pub fn event_path(&self) -> Option<Private<String>> {
+        match &self.inner {
+            Inner::NetSapiens(account) => account.event_path(),
         }
     }
 }

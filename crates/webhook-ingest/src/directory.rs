@@ -2,7 +2,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use genesys::Secrets;
-use model::{Address, ChannelId, ChannelName, Country, NeighbourName, PhoneNumber};
+use model::{Address, ChannelId, ChannelName, Country, Group, NeighbourName, PhoneNumber};
 
 /// What a channel carries, as far as this room must know.
 #[derive(Debug, Clone)]
@@ -38,7 +38,10 @@ impl Channel {
     /// answered in order.
     pub(crate) fn recipient(&self, raw: &str) -> Address {
         let found = match &self.kind {
-            Kind::Sms { country } => PhoneNumber::normalise(raw, *country).map(Address::Phone),
+            Kind::Sms { country } => match Group::parse(raw) {
+                Some(group) => Ok(Address::Group(group)),
+                None => PhoneNumber::normalise(raw, *country).map(Address::Phone),
+            },
             Kind::Email => Address::mail(raw),
         };
         found.unwrap_or_else(|_| Address::Invalid(raw.trim().to_owned()))

@@ -95,6 +95,7 @@ impl Settings {
             auth = {{ kind = "api-key", key = "nss_Vb51tqWx-api-key" }}
             webhook_secrets = ["{EVENT_SECRET}"]
             delivered_when = "accepted"
+            subscribe = false
             [[channel]]
             id = "{COMPANY}"
             name = "{CHANNEL}"

@@ -59,6 +59,7 @@ pub fn message(conversation: u32, number: u32) -> InboundMessage {
         files: model::InboundFiles::default(),
         session: None,
         arrival: Arrival { path: ArrivalPath::MessageEvent, fingerprint: String::new(), sent_at: None },
+        unread: None,
         trace: TraceId::new("trace"),
         received_at: start(),
     }

@@ -42,6 +42,7 @@ fn message(number: u32, received_at: Timestamp) -> InboundMessage {
         files: model::InboundFiles::default(),
         session: None,
         arrival: Arrival { path: ArrivalPath::MessageEvent, fingerprint: String::new(), sent_at: None },
+        unread: None,
         trace: TraceId::new("trace"),
         received_at,
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use broker::{Broker, QueueReport, State};
 use clap::Args;
 use http::Method;
+use jiff::Timestamp;
 use ledger::Ledger;
 use runtime::{Clock, HttpClient};
 
@@ -15,7 +16,9 @@ use super::topology::management;
 use super::{ConfigFile, output};
 use crate::config::Config;
 use crate::house::accounts::{Finding, look};
-use crate::house::{CLOCKS_DIFFER, genesys_doors, open_broker, open_ledger_beside, provider_doors, topology};
+use crate::house::{
+    CLOCKS_DIFFER, genesys_doors, open_broker, open_ledger_beside, provider_doors, subscribed, topology,
+};
 
 /// `causeway doctor`
 #[derive(Args)]
@@ -84,6 +87,17 @@ impl Doctor {
             (0, _) => Err(Exit::Unseen),
             _ => Err(Exit::Findings),
         }
+    }
+}
+
+async fn subscriptions(config: &Config, provider: &sms::Provider, now: Timestamp, report: &mut Report) {
+    let Some((subscribe, users)) = subscribed(config, provider.name()) else { return };
+    match subscribe.look(provider, &users, now).await {
+        Ok(findings) if findings.is_empty() => {
+            report.well(&format!("provider {} posts its events here", provider.name()));
+        }
+        Ok(findings) => findings.iter().for_each(|finding| report.finding(finding)),
+        Err(error) => report.unseen(&format!("event subscriptions: {error}")),
     }
 }
 
@@ -178,6 +192,7 @@ async fn accounts(config: &Config, http: &HttpClient, clock: &Clock, ledger: Opt
             Err(error @ sms::SendError::AccountFault { .. }) => report.finding(&error.to_string()),
             Err(error) => report.unseen(&error.to_string()),
         }
+        subscriptions(config, &provider, clock.now(), report).await;
     }
 }
 

@@ -9,13 +9,13 @@ use model::{ChannelId, ChannelName, Country, NeighbourName};
 use secrecy::SecretString;
 
 use super::consent::{consent, switch};
-use super::media;
 use super::section::{Section, parse_duration};
 use super::settings::{
     Auth, Channel, ChannelKind, DeliveredWhen, EmailProvider, Genesys, Login, NetSapiensProvider, Provider,
     ProviderKind, ReplyPolicy, WhenUnsure,
 };
 use super::texts::texts;
+use super::{media, pull};
 
 /// An `http(s)` URL with nothing that could send a secret elsewhere; without the slash at its end.
 pub(super) fn base_url(section: &Section<'_>, key: &str, required: bool) -> Option<String> {
@@ -139,9 +139,7 @@ fn netsapiens(section: &Section<'_>) -> Option<NetSapiensProvider> {
     let delivered_when = section.word("delivered_when", &words);
     let reconcile_at = reconcile(section);
     let media_hosts = media_hosts(section);
-    for key in ["poll", "max_inbound_age", "catch_up_from"] {
-        section.not_yet(key);
-    }
+    let pull = Box::new(pull::read(section));
     Some(NetSapiensProvider {
         base_url: base_url?,
         domain: domain?,
@@ -151,6 +149,7 @@ fn netsapiens(section: &Section<'_>) -> Option<NetSapiensProvider> {
         delivered_when: delivered_when?,
         reconcile_at,
         media_hosts,
+        pull,
     })
 }
 
@@ -305,7 +304,8 @@ fn sms_kind(section: &Section<'_>, id: Option<&str>, keywords: bool) -> Option<C
         });
     let texts = texts(section);
     let consent = consent(section, keywords, texts.max_characters);
-    Some(ChannelKind::Sms { user: user?, number: number?, country, texts, consent })
+    let groups = section.boolean("groups", false);
+    Some(ChannelKind::Sms { user: user?, number: number?, country, texts, consent, groups })
 }
 
 fn secrets(section: &Section<'_>) -> Option<Secrets> {

@@ -9,7 +9,7 @@ use super::problems::Problems;
 use super::section::{Section, Shared};
 use super::settings::{Admin, Config, Control, Expire, Http, LedgerSettings, Log, Stop, Tls};
 use super::tree::{self, Source};
-use super::{check, media, show};
+use super::{check, media, pull, show};
 
 /// A configuration that holds.
 #[derive(Debug)]
@@ -70,7 +70,8 @@ fn root(root: &Section<'_>) -> Option<Config> {
     };
     let log = log(root.section("log"));
     let genesys: Vec<_> = root.sections("genesys").into_iter().map(check::genesys).collect();
-    let providers: Vec<_> = root.sections("provider").into_iter().map(check::provider).collect();
+    let mut providers: Vec<_> = root.sections("provider").into_iter().map(check::provider).collect();
+    pull::settle(root, http.as_ref(), ledger.as_ref(), &mut providers);
     let channels: Vec<_> =
         root.sections("channel").into_iter().map(|one| check::channel(one, &genesys, &providers)).collect();
     check::neighbours(root, &genesys, &providers, &channels);

@@ -5,6 +5,7 @@ mod consent;
 mod load;
 mod media;
 mod problems;
+mod pull;
 mod section;
 mod settings;
 mod show;
@@ -16,8 +17,8 @@ pub use problems::{Problem, Problems};
 pub(crate) use section::parse_duration;
 pub use settings::{
     Admin, Auth, Blobs, Channel, ChannelKind, Config, Consent, Control, DeliveredWhen, EmailProvider, Expire, Genesys,
-    Http, LedgerSettings, Log, Login, Media, NetSapiensProvider, Provider, ProviderKind, ReplyPolicy, Stop, Texts, Tls,
-    WhenUnsure,
+    Http, LedgerSettings, Log, Login, Media, NetSapiensProvider, Provider, ProviderKind, Pull, ReplyPolicy, Stop,
+    Texts, Tls, WhenUnsure,
 };
 pub use tree::Source;
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use genesys::Secrets;
 use http::StatusCode;
+use jiff::Timestamp;
 use model::{ChannelId, ChannelName, Country, Keywords, NeighbourName};
 use secrecy::SecretString;
 
@@ -117,6 +118,15 @@ pub enum LedgerSettings {
     },
 }
 
+impl LedgerSettings {
+    /// How long finished business is remembered.
+    pub const fn retain(&self) -> Duration {
+        match self {
+            Self::Sqlite { retain, .. } | Self::Postgres { retain, .. } => *retain,
+        }
+    }
+}
+
 /// `[blobs]`
 #[derive(Debug, Clone)]
 pub struct Blobs {
@@ -219,6 +229,23 @@ pub struct NetSapiensProvider {
     pub reconcile_at: Vec<Duration>,
     /// Hosts beside that of `base_url` whose URLs of pictures are followed.
     pub media_hosts: Vec<String>,
+    /// What is pulled, beside or instead of events.
+    pub pull: Box<Pull>,
+}
+
+/// What is pulled from a provider.
+#[derive(Debug, Clone)]
+pub struct Pull {
+    /// How often its sessions are looked through for what events lost; never, where there is none.
+    pub poll: Option<Duration>,
+    /// Whether the event subscription is created, renewed and healed; always known once everything was read.
+    pub subscribe: Option<bool>,
+    /// The server that should post the events.
+    pub preferred_server: Option<String>,
+    /// What is older is never given to an agent; always known once everything was read.
+    pub max_inbound_age: Option<Duration>,
+    /// Where the looking begins, instead of the moment of the first installation.
+    pub catch_up_from: Option<Timestamp>,
 }
 
 /// A mail provider.
@@ -352,6 +379,8 @@ pub enum ChannelKind {
         texts: Texts,
         /// What consumers may ask for with a keyword; `None` where the platform sees to that itself.
         consent: Option<Consent>,
+        /// Whether agents may write to groups.
+        groups: bool,
     },
     /// Mail; read and checked, not served yet.
     Email,

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use super::*;
 
 /// The sample of the design's section 3.2, key for key: every key printed there is accepted.
@@ -249,4 +251,43 @@ fn keywords_and_their_answers_must_make_sense() {
     }
     let told = problems(&with(&format!("help_text = \"{}\"", "a ".repeat(801))), &[]);
     assert!(told.contains("help_text: cannot be read; write a text of one message"), "{told}");
+}
+
+fn pulled(text: &str) -> Pull {
+    let loaded = read(text, &[]).unwrap_or_else(|problems| panic!("{problems}"));
+    let ProviderKind::NetSapiens(provider) = &loaded.config.providers[0].kind else { panic!("it is NetSapiens") };
+    *provider.pull.clone()
+}
+
+#[test]
+fn without_a_public_url_the_sessions_are_polled() {
+    let private = pulled(SMALL);
+    assert_eq!((private.poll, private.subscribe), (Some(Duration::from_secs(60)), Some(false)));
+    assert_eq!(private.max_inbound_age, Some(Duration::from_secs(3 * 86_400)));
+    let public = format!("[http]\npublic_url = \"https://bridge.example.com\"\n{SMALL}");
+    assert_eq!((pulled(&public).poll, pulled(&public).subscribe), (None, Some(true)));
+    let more =
+        "poll = \"30s\"\nsubscribe = false\ncatch_up_from = \"2026-11-20\"\nmax_inbound_age = \"1d\"\n[[channel]]";
+    let told = pulled(&public.replace("[[channel]]", more));
+    assert_eq!((told.poll, told.subscribe), (Some(Duration::from_secs(30)), Some(false)));
+    assert_eq!(told.catch_up_from, "2026-11-20T00:00:00Z".parse().ok());
+    assert_eq!(told.max_inbound_age, Some(Duration::from_secs(86_400)));
+    let short = format!("[ledger]\nretain = \"2d\"\n{SMALL}");
+    assert_eq!(pulled(&short).max_inbound_age, Some(Duration::from_secs(86_400)), "always less than retain");
+}
+
+#[test]
+fn what_cannot_be_pulled_is_told() {
+    let more = "poll = \"often\"\nsubscribe = true\npreferred_server = \"https://core1.example.com\"\n\
+        catch_up_from = \"yesterday\"\nmax_inbound_age = \"30d\"\n[[channel]]";
+    let told = problems(&SMALL.replace("[[channel]]", more), &[]);
+    for expected in [
+        "provider \"crexendo\".poll: cannot be read; write a duration of 1s or more",
+        "provider \"crexendo\".subscribe: is true, and http.public_url is missing",
+        "provider \"crexendo\".preferred_server: is no bare host name; write \"core1.example.com\"",
+        "provider \"crexendo\".catch_up_from: cannot be read; write a moment",
+        "provider \"crexendo\".max_inbound_age: must be shorter than ledger.retain",
+    ] {
+        assert!(told.contains(expected), "missing: {expected}\nin:\n{told}");
+    }
 }

@@ -21,6 +21,7 @@ pub(crate) struct Directories {
     pub(crate) webhook: watch::Sender<Arc<webhook_ingest::Channels>>,
     pub(crate) ingress: watch::Sender<Arc<ingress::Directory>>,
     pub(crate) genesys: watch::Sender<Arc<genesys::Directory>>,
+    pub(crate) sources: watch::Sender<Arc<genesys_outbound::Sources>>,
     pub(crate) consumer: watch::Sender<Arc<consumer_outbound::Directory>>,
     pub(crate) media: watch::Sender<Arc<MediaDirectory>>,
     pub(crate) store: Store,
@@ -47,6 +48,7 @@ impl Directories {
             webhook: watch::Sender::new(Arc::new(webhook(config))),
             ingress: watch::Sender::new(Arc::new(ingress(config, &providers))),
             genesys: watch::Sender::new(Arc::new(genesys_directory(config, &doors))),
+            sources: watch::Sender::new(Arc::new(sources(config, &providers))),
             consumer: watch::Sender::new(Arc::new(consumer(config, &providers, &doors))),
             media: watch::Sender::new(Arc::new(media_directory(config, &providers))),
             store,
@@ -62,6 +64,7 @@ impl Directories {
         self.webhook.send_replace(Arc::new(webhook(config)));
         self.ingress.send_replace(Arc::new(ingress(config, &providers)));
         self.genesys.send_replace(Arc::new(genesys_directory(config, &self.doors)));
+        self.sources.send_replace(Arc::new(sources(config, &providers)));
         self.consumer.send_replace(Arc::new(consumer(config, &providers, &self.doors)));
         self.media.send_replace(Arc::new(media_directory(config, &providers)));
         let keys = media::keys(config);
@@ -129,10 +132,11 @@ fn providers(config: &Config, http: &HttpClient, clock: &Clock, ledger: Option<&
 
 fn ingress(config: &Config, providers: &[Provider]) -> ingress::Directory {
     let channels = config.channels.iter().filter_map(|channel| match &channel.kind {
-        ChannelKind::Sms { number, country, consent, .. } => Some(ingress::Channel {
+        ChannelKind::Sms { user, number, country, consent, .. } => Some(ingress::Channel {
             name: channel.name.clone(),
             genesys: channel.genesys.clone(),
             provider: channel.provider.clone(),
+            user: user.clone(),
             number: number.clone(),
             country: *country,
             keywords: consent.as_ref().map(|consent| consent.keywords.clone()),
@@ -154,6 +158,29 @@ fn media_directory(config: &Config, providers: &[Provider]) -> MediaDirectory {
             limit: channel.media.limit,
         })
     }))
+}
+
+fn sources(config: &Config, providers: &[Provider]) -> genesys_outbound::Sources {
+    let sources = config.channels.iter().filter_map(|channel| {
+        let ChannelKind::Sms { user, number, country, consent, .. } = &channel.kind else { return None };
+        let provider = providers.iter().find(|provider| *provider.name() == channel.provider)?;
+        let (_, settings) = netsapiens(config).find(|(name, _)| **name == channel.provider)?;
+        Some(genesys_outbound::Source {
+            provider: provider.clone(),
+            user: user.clone(),
+            number: number.clone(),
+            destination: sms::Destination {
+                provider: channel.provider.clone(),
+                channel: channel.name.clone(),
+                genesys: channel.genesys.clone(),
+                country: *country,
+                keywords: consent.as_ref().map(|consent| consent.keywords.clone()),
+            },
+            max_age: settings.pull.max_inbound_age.unwrap_or_default(),
+            begin: settings.pull.catch_up_from,
+        })
+    });
+    genesys_outbound::Sources::new(sources)
 }
 
 fn tenant_clients<'a>(
@@ -227,11 +254,12 @@ fn consumer(config: &Config, providers: &[Provider], doors: &Doors) -> consumer_
         })
     });
     let channels = config.channels.iter().filter_map(|channel| match &channel.kind {
-        ChannelKind::Sms { user, number, texts, consent, .. } => Some(consumer_outbound::Channel {
+        ChannelKind::Sms { user, number, texts, consent, groups, .. } => Some(consumer_outbound::Channel {
             name: channel.name.clone(),
             provider: channel.provider.clone(),
             user: user.clone(),
             number: number.clone(),
+            groups: *groups,
             when_unsure: match channel.policy.when_unsure {
                 WhenUnsure::Park => consumer_outbound::WhenUnsure::Park,
                 WhenUnsure::Resend => consumer_outbound::WhenUnsure::Resend,

@@ -14,6 +14,7 @@ use tokio::net::TcpListener;
 
 use super::Role;
 use super::open::Parts;
+use super::watch;
 
 /// For a body to come in (design 3.3).
 const BODY_READ: Duration = Duration::from_secs(30);
@@ -29,12 +30,16 @@ pub(super) fn spawn(
         usize::try_from(http.body_limit).context("http.body_limit is larger than this machine can address")?;
     let mut router = Router::new();
     if roles.contains(&Role::Ingress) {
-        router = router.merge(ingress::routes(ingress::Room {
+        let room = ingress::Room {
             config: ingress::Config { body_limit, body_read: BODY_READ },
             directory: parts.directories.ingress.subscribe(),
             broker: parts.broker.clone(),
             clock: parts.clock.clone(),
-        }));
+        };
+        if let Some(ledger) = parts.ledger {
+            watch::spawn(tasks, &room, ledger, parts);
+        }
+        router = router.merge(ingress::routes(room));
     }
     if roles.contains(&Role::Ingress) {
         router = router.merge(ingress::media_routes(ingress::Media {

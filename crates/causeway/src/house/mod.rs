@@ -12,6 +12,7 @@ mod open;
 pub(crate) mod receipts;
 mod reload;
 mod roles;
+mod watch;
 
 pub use control::{ChannelUrls, channel_urls};
 pub(crate) use directories::{genesys_doors, provider_doors};
@@ -20,3 +21,4 @@ pub use open::{Addresses, House, Opening, Refused};
 pub(crate) use open::{ledger_settings, open_broker, open_ledger_beside, topology};
 pub use reload::Reload;
 pub use roles::Role;
+pub(crate) use watch::subscribed;

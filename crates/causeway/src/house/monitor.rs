@@ -31,7 +31,10 @@ pub(super) fn spawn(
     tasks.spawn("broker watch", watch_broker(broker.clone(), of_broker, shutdown.clone()));
     if let Some(ledger) = ledger {
         let queue_roles = roles.iter().filter(|role| !role.answers_http());
-        let of_ledger = queue_roles.map(|role| health.component_of(role.word(), "ledger", need(role))).collect();
+        // The doors of ingress do without it, its watch over the providers does not.
+        let watching = roles.contains(&Role::Ingress).then_some((&Role::Ingress, Need::Reported));
+        let of_ledger = queue_roles.map(|role| (role, need(role))).chain(watching);
+        let of_ledger = of_ledger.map(|(role, need)| health.component_of(role.word(), "ledger", need)).collect();
         let apart = health.alarm(AlarmKind::Clock, "ledger");
         tasks.spawn("ledger watch", watch_ledger(ledger.clone(), clock.clone(), of_ledger, apart, shutdown.clone()));
     }

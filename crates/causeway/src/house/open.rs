@@ -11,7 +11,7 @@ use tokio::net::TcpListener;
 
 use super::directories::{Directories, Doors, provider_doors};
 use super::reload::Reload;
-use super::{Role, accounts, control, front, media, monitor};
+use super::{Role, accounts, control, front, media, monitor, watch};
 use crate::config::{Config, LedgerSettings, Loaded};
 
 /// What a house is opened with.
@@ -76,8 +76,7 @@ impl House {
         let health = Health::new(clock.clone());
         let http = HttpClient::new(&config.net).context("the HTTP client cannot be built from [net]")?;
         let broker = open_broker(&config, &clock).await?;
-        let ledger =
-            if roles.iter().all(|role| role.answers_http()) { None } else { Some(open_ledger(&config, &clock).await?) };
+        let ledger = if keeps_ledger(&config, &roles) { Some(open_ledger(&config, &clock).await?) } else { None };
         let directories = Directories::new(
             &config,
             Doors { http: http.clone(), clock: clock.clone(), health: health.clone(), ledger: ledger.clone() },
@@ -96,8 +95,15 @@ impl House {
         tasks.spawn("metrics upkeep", run_upkeep(metrics, shutdown.clone()));
         monitor::spawn(&mut tasks, &roles, &broker, ledger.as_ref(), &clock, &health, &shutdown);
         control::spawn(&mut tasks, &config, &broker, ledger.as_ref(), &clock, &shutdown).await?;
-        let parts =
-            Parts { config: &config, broker: &broker, clock: &clock, shutdown: &shutdown, directories: &directories };
+        let parts = Parts {
+            config: &config,
+            broker: &broker,
+            ledger: ledger.as_ref(),
+            clock: &clock,
+            health: &health,
+            shutdown: &shutdown,
+            directories: &directories,
+        };
         if let Some(listener) = public {
             front::spawn(&mut tasks, listener, &roles, &parts)?;
         }
@@ -114,13 +120,7 @@ impl House {
         } else {
             tasks.spawn("directories", keep(directories, shutdown.clone()));
         }
-        tracing::info!(
-            version = env!("CARGO_PKG_VERSION"),
-            http = addresses.http.map(tracing::field::display),
-            admin = %addresses.admin,
-            roles = roles.iter().map(|role| role.word()).collect::<Vec<_>>().join(","),
-            "causeway is open"
-        );
+        addresses.tell(&roles);
         Ok(Self { addresses, broker, ledger, health, tasks, admin, shutdown })
     }
 
@@ -148,9 +148,29 @@ impl House {
 pub(super) struct Parts<'a> {
     pub(super) config: &'a Config,
     pub(super) broker: &'a Broker,
+    pub(super) ledger: Option<&'a Ledger>,
     pub(super) clock: &'a Clock,
+    pub(super) health: &'a Health,
     pub(super) shutdown: &'a Shutdown,
     pub(super) directories: &'a Directories,
+}
+
+impl Addresses {
+    fn tell(&self, roles: &BTreeSet<Role>) {
+        tracing::info!(
+            version = env!("CARGO_PKG_VERSION"),
+            http = self.http.map(tracing::field::display),
+            admin = %self.admin,
+            roles = roles.iter().map(|role| role.word()).collect::<Vec<_>>().join(","),
+            "causeway is open"
+        );
+    }
+}
+
+/// Who takes from queues keeps one, and so does the watch over the providers beside their doors.
+fn keeps_ledger(config: &Config, roles: &BTreeSet<Role>) -> bool {
+    let watches = roles.contains(&Role::Ingress) && watch::is_needed(config);
+    watches || !roles.iter().all(|role| role.answers_http())
 }
 
 fn check(config: &Config, roles: &BTreeSet<Role>) -> Result<(), Refused> {
@@ -237,7 +257,8 @@ fn spawn_consumers(tasks: &mut Tasks, roles: &BTreeSet<Role>, ledger: &Ledger, p
             links: parts.directories.media_links.subscribe(),
             directory: parts.directories.media.subscribe(),
         };
-        let deps = genesys_outbound::Deps { directory, broker, ledger, media, clock };
+        let sources = parts.directories.sources.subscribe();
+        let deps = genesys_outbound::Deps { directory, sources, broker, ledger, media, clock };
         tasks.spawn(Role::GenesysOutbound.word(), genesys_outbound::run(settings, deps, parts.shutdown.clone()));
     }
     if roles.contains(&Role::ConsumerOutbound) {

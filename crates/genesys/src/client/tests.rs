@@ -83,6 +83,7 @@ fn message() -> InboundMessage {
         files: model::InboundFiles::default(),
         session: None,
         arrival: Arrival { path: ArrivalPath::MessageEvent, fingerprint: String::new(), sent_at: None },
+        unread: None,
         trace: TraceId::new("5767ea58-1511-4a98-bc56-7f34c43e3a51"),
         received_at: Timestamp::UNIX_EPOCH,
     }

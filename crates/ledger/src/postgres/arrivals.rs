@@ -1,3 +1,5 @@
+use std::collections::HashSet;
+
 use model::{Arrival, ChannelName, MessageId};
 
 use super::book::{ArrivalRow, Kept};
@@ -8,6 +10,18 @@ use crate::common::{APART, path_word};
 /// Whoever may be a twin, and whoever took that twin before.
 pub(crate) fn wants(channel: &ChannelName, id: &MessageId, arrival: &Arrival) -> Wants {
     Wants::default().arrival(channel, id, arrival, 2 * APART)
+}
+
+/// Whoever is known already; nobody's lock is waited for.
+pub(crate) fn wants_known(channel: &ChannelName, ids: &[MessageId]) -> Wants {
+    let mut wants = Wants::default();
+    wants.arrived.extend(ids.iter().map(|id| (text(channel.as_str()), text(id.as_str()))));
+    wants
+}
+
+pub(crate) fn known(book: &Book<'_>, channel: &ChannelName, ids: &[MessageId]) -> HashSet<MessageId> {
+    let arrived = |id: &MessageId| book.arrived.contains_key(&(text(channel.as_str()), text(id.as_str())));
+    ids.iter().filter(|id| arrived(id)).cloned().collect()
 }
 
 pub(crate) fn arrive(

@@ -1,3 +1,5 @@
+use std::collections::HashSet;
+
 use model::{Arrival, ChannelName, MessageId};
 use rusqlite::{OptionalExtension, params};
 
@@ -51,4 +53,15 @@ fn twin(book: &Book<'_>, channel: &ChannelName, arrival: &Arrival) -> rusqlite::
         sent_at,
     ];
     book.connection.prepare_cached(select)?.query_row(arguments, |row| row.get(0)).optional()
+}
+
+pub(crate) fn known(book: &Book<'_>, channel: &ChannelName, ids: &[MessageId]) -> rusqlite::Result<HashSet<MessageId>> {
+    let mut select = book.connection.prepare_cached("SELECT 1 FROM arrivals WHERE channel = ?1 AND id = ?2")?;
+    let mut known = HashSet::new();
+    for id in ids {
+        if select.exists(params![channel.as_str(), id.as_str()])? {
+            known.insert(id.clone());
+        }
+    }
+    Ok(known)
 }

@@ -17,6 +17,7 @@ use super::media;
 use super::rows;
 use super::send;
 use super::state::State;
+use super::subscriptions;
 
 /// Rows of a list where nobody says how many.
 const LIMIT: usize = 100;
@@ -41,6 +42,10 @@ pub(super) fn routes(state: Arc<State>) -> Router {
         .route(&format!("{user}/messagesessions"), get(sessions))
         .route(&format!("{user}/messagesessions/{{session}}"), get(session).put(manage::change).delete(manage::delete))
         .route(&format!("{user}/messagesessions/{{session}}/messages"), get(messages).post(send::in_session))
+        .route("/subscriptions", get(subscriptions::list).post(subscriptions::make))
+        .route("/subscriptions/{id}", put(subscriptions::change).delete(subscriptions::end))
+        .route("/domains/{domain}/subscriptions", get(subscriptions::list).post(subscriptions::make))
+        .route("/domains/{domain}/subscriptions/{id}", put(subscriptions::change).delete(subscriptions::end))
         .fallback(async || error(StatusCode::NOT_FOUND, "Resource not found"))
         .layer(from_fn_with_state(Arc::clone(&state), authorise))
         .route("/tokens", post(login::tokens))
@@ -113,7 +118,9 @@ async fn sessions(Shared(state): Shared<Arc<State>>, Path(path): Path<Words>, Qu
     if let Err(refused) = place(&state, &path) {
         return refused.into_response();
     }
-    let room = state.room();
+    let mut room = state.room();
+    room.reads.lists += 1;
+    state.changed();
     let list = room.sessions.list(path.get("user").map(String::as_str));
     let row = |session| room.managed.session(session, rows::session(session, &state.domain));
     Json(page(list.into_iter().map(row), &query)).into_response()
@@ -146,7 +153,9 @@ async fn messages(
         Ok(user) => user,
         Err(refused) => return refused.into_response(),
     };
-    let room = state.room();
+    let mut room = state.room();
+    room.reads.sessions += 1;
+    state.changed();
     match path.get("session").and_then(|id| room.sessions.get(&user, id)) {
         Some(session) => {
             let base = format!("http://{host}");

@@ -1,5 +1,6 @@
 //! What NetSapiens posts to the bridge: v1 names, every value a string, once, whatever comes back.
 
+use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +14,7 @@ use tokio::sync::mpsc;
 use super::rows::stamp;
 use super::session::{Row, Session};
 use super::state::State;
+use super::subscriptions;
 
 /// Posts run side by side for this many groups of sessions, and in order within one.
 const LANES: usize = 8;
@@ -23,7 +25,12 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 const LAST_GOOD: u16 = 302;
 
 /// One post.
-pub(super) struct Posting(Bytes);
+#[derive(Clone)]
+pub(super) struct Posting {
+    model: &'static str,
+    user: String,
+    body: Bytes,
+}
 
 /// The two ends of the lanes.
 pub(super) fn lanes() -> (Vec<mpsc::Sender<Posting>>, Vec<mpsc::Receiver<Posting>>) {
@@ -34,8 +41,8 @@ pub(super) fn lanes() -> (Vec<mpsc::Sender<Posting>>, Vec<mpsc::Receiver<Posting
 pub(super) async fn post_all(state: Arc<State>, mut lane: mpsc::Receiver<Posting>) {
     let shutdown = state.shutdown.clone();
     let posting = async {
-        while let Some(Posting(body)) = lane.recv().await {
-            post(&state, body).await;
+        while let Some(posting) = lane.recv().await {
+            post(&state, posting).await;
         }
     };
     tokio::select! {
@@ -44,18 +51,25 @@ pub(super) async fn post_all(state: Arc<State>, mut lane: mpsc::Receiver<Posting
     }
 }
 
-async fn post(state: &State, body: Bytes) {
-    let Some(url) = state.room().event_url.clone() else { return };
-    let mut headers = HeaderMap::new();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    let call = Call { method: Method::POST, url, headers, body, timeout: TIMEOUT };
-    let answer = state.client.call("sandbox-bridge", "event", call).await;
-    let taken = answer.is_ok_and(|answer| answer.status.as_u16() <= LAST_GOOD);
-    let mut room = state.room();
-    room.events.posted += 1;
-    room.events.failed += u64::from(!taken);
-    drop(room);
-    state.changed();
+/// To the URL that was set by hand, and to those that were subscribed.
+async fn post(state: &State, posting: Posting) {
+    let by_hand = state.room().event_url.clone();
+    let subscribed = subscriptions::urls(state, posting.model, &posting.user);
+    let urls: BTreeSet<String> = by_hand.into_iter().chain(subscribed).collect();
+    for url in urls {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        let body = posting.body.clone();
+        let call = Call { method: Method::POST, url: url.clone(), headers, body, timeout: TIMEOUT };
+        let answer = state.client.call("sandbox-bridge", "event", call).await;
+        let taken = answer.is_ok_and(|answer| answer.status.as_u16() <= LAST_GOOD);
+        subscriptions::posted(state, &url, taken);
+        let mut room = state.room();
+        room.events.posted += 1;
+        room.events.failed += u64::from(!taken);
+        drop(room);
+        state.changed();
+    }
 }
 
 impl State {
@@ -68,7 +82,9 @@ impl State {
         let mut twin = session_event(session, row, &self.domain);
         room.files.tell_event(row.id, &mut message);
         room.files.tell_event(row.id, &mut twin);
-        let (message, twin) = (json!([message]), json!([twin]));
+        let posting =
+            |model, event: Value| Posting { model, user: user.to_owned(), body: json!([event]).to_string().into() };
+        let (message, twin) = (posting("message", message), posting("messagesession", twin));
         let lane = lane(&session.id);
         drop(room);
         for _ in 0..=options.duplicates {
@@ -81,20 +97,20 @@ impl State {
         }
     }
 
-    fn enqueue(&self, lane: usize, event: &Value) {
+    fn enqueue(&self, lane: usize, posting: &Posting) {
         let lost = self.faults.lose_events.strikes();
         // A server that falls behind by a thousand events loses them too.
-        if lost || self.lanes[lane].try_send(Posting(event.to_string().into())).is_err() {
+        if lost || self.lanes[lane].try_send(posting.clone()).is_err() {
             self.room().events.lost += 1;
         }
     }
 
-    fn enqueue_later(&self, lane: usize, event: &Value, after: Duration) {
+    fn enqueue_later(&self, lane: usize, posting: &Posting, after: Duration) {
         if self.faults.lose_events.strikes() {
             self.room().events.lost += 1;
             return;
         }
-        let (sender, posting) = (self.lanes[lane].clone(), Posting(event.to_string().into()));
+        let (sender, posting) = (self.lanes[lane].clone(), posting.clone());
         let shutdown = self.shutdown.clone();
         self.foreman.spawn(async move {
             let late = async {
@@ -119,22 +135,22 @@ fn lane(session: &str) -> usize {
 fn message_event(session: &Session, row: &Row, domain: &str, other_id: bool) -> Value {
     let uid = format!("{}@{domain}", session.user);
     let id = if other_id { format!("m-{:013x}", row.id) } else { row.id.to_string() };
-    let (from, from_uid, dialed, term_num, term_uid) = if row.outbound {
-        (session.number.as_str(), uid.as_str(), session.remote.as_str(), session.remote.as_str(), "")
-    } else {
-        (session.remote.as_str(), "", session.number.as_str(), "", uid.as_str())
+    let (from_uid, dialed, term_num, term_uid) = match (row.outbound, session.is_group()) {
+        (true, _) => (uid.as_str(), session.remote.as_str(), session.remote.as_str(), ""),
+        (false, false) => ("", session.number.as_str(), "", uid.as_str()),
+        (false, true) => ("", "", "", uid.as_str()),
     };
     json!({
         "object": "message", "action": "INSERT", "hostname": "sandbox", "id": id, "timestamp": stamp(row.at),
         "type": "sms", "domain": domain, "direction": if row.outbound { "term" } else { "orig" },
-        "from_num": from, "from_uid": from_uid, "term_num": term_num, "term_uid": term_uid, "dialed": dialed,
+        "from_num": session.sender(row), "from_uid": from_uid, "term_num": term_num, "term_uid": term_uid, "dialed": dialed,
         "text": row.text, "status": if row.outbound { "sending" } else { "" }, "session_id": session.id,
-        "media_type": "", "media_size": "0",
+        "participants": session.participants(), "media_type": "", "media_size": "0",
     })
 }
 
 fn session_event(session: &Session, row: &Row, domain: &str) -> Value {
-    let sender = if row.outbound { format!("{}@{domain}", session.user) } else { session.remote.clone() };
+    let sender = if row.outbound { format!("{}@{domain}", session.user) } else { session.sender(row).to_owned() };
     json!({
         "object": "messagesession", "action": "UPDATE", "hostname": "sandbox", "user": session.user, "domain": domain,
         "session_id": session.id, "remote": session.remote, "smsani": session.number, "last_mesg": row.text,

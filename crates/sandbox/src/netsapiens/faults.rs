@@ -27,6 +27,9 @@ pub(super) struct Faults {
     pub(super) login_403_html: Switch,
     pub(super) login_without_token: Switch,
     pub(super) login_wants_mfa: Switch,
+    pub(super) old_core: Switch,
+    pub(super) subscribe_202: Switch,
+    pub(super) refuse_subscriptions: Switch,
     pub(super) slow_millis: AtomicU64,
 }
 
@@ -54,6 +57,21 @@ impl NetSapiensFaults<'_> {
     /// Pictures are answered 503.
     pub fn media_answers_503(&self, times: impl Into<Times>) {
         self.set(&self.0.state.faults.media_answers_503, times);
+    }
+
+    /// The server is so old that it knows no subscriptions below a domain.
+    pub fn old_core(&self, times: impl Into<Times>) {
+        self.set(&self.0.state.faults.old_core, times);
+    }
+
+    /// Subscriptions are not made: a firewall takes their URL for an attack.
+    pub fn refuse_subscriptions(&self, times: impl Into<Times>) {
+        self.set(&self.0.state.faults.refuse_subscriptions, times);
+    }
+
+    /// Subscriptions are made and answered 202, without their id.
+    pub fn subscribe_202(&self, times: impl Into<Times>) {
+        self.set(&self.0.state.faults.subscribe_202, times);
     }
 
     /// Sends are answered 500 and do nothing.
@@ -176,6 +194,9 @@ impl NetSapiensFaults<'_> {
             &faults.login_403_html,
             &faults.login_without_token,
             &faults.login_wants_mfa,
+            &faults.old_core,
+            &faults.subscribe_202,
+            &faults.refuse_subscriptions,
         ];
         for switch in switches {
             switch.set(false);

@@ -35,10 +35,11 @@ pub(super) fn coerced(text: &str) -> Value {
 pub(super) fn message(session: &Session, row: &Row, domain: &str) -> Value {
     let uid = format!("{}@{domain}", session.user);
     let user_agent: String = row.user_agent.chars().take(USER_AGENT).collect();
-    let (from, from_uid, dialed, term_uid) = if row.outbound {
-        (&session.number, uid.as_str(), &session.remote, "")
-    } else {
-        (&session.remote, "", &session.number, uid.as_str())
+    // Of a group's messages the rows do not say whom they were dialled to.
+    let (from_uid, dialed, term_uid) = match (row.outbound, session.is_group()) {
+        (true, _) => (uid.as_str(), session.remote.as_str(), ""),
+        (false, false) => ("", session.number.as_str(), uid.as_str()),
+        (false, true) => ("", "", uid.as_str()),
     };
     json!({
         "id": row.id,
@@ -46,7 +47,7 @@ pub(super) fn message(session: &Session, row: &Row, domain: &str) -> Value {
         "type": "sms",
         "domain": domain,
         "direction": if row.outbound { "term" } else { "orig" },
-        "from-number": coerced(from),
+        "from-number": coerced(session.sender(row)),
         "from-user-id": from_uid,
         "from-user-agent": coerced(&user_agent),
         "dialed": coerced(dialed),
@@ -55,7 +56,7 @@ pub(super) fn message(session: &Session, row: &Row, domain: &str) -> Value {
         "text": coerced(&row.text),
         "status": if row.outbound { "sending" } else { "" },
         "messagesession-id": coerced(&session.id),
-        "messagesession-participants": "",
+        "messagesession-participants": session.participants(),
         "messagesession-reciever-hostname": "sandbox",
         "media-type": null,
         "media-size": null,
@@ -68,7 +69,11 @@ pub(super) fn session(session: &Session, domain: &str) -> Value {
     let last = session.rows.back();
     let last_text = last.map_or("", |row| row.text.as_str());
     let outbound = last.is_some_and(|row| row.outbound);
-    let sender = if outbound { format!("{}@{domain}", session.user) } else { session.remote.clone() };
+    let sender = match last {
+        Some(row) if !row.outbound => session.sender(row).to_owned(),
+        Some(_) => format!("{}@{domain}", session.user),
+        None => session.remote.clone(),
+    };
     let mut value = json!({
         "user": coerced(&session.user),
         "domain": domain,
@@ -84,7 +89,7 @@ pub(super) fn session(session: &Session, domain: &str) -> Value {
         "messagesession-last-media-size": null,
         "messagesession-type": "",
         "messagesession-name": "",
-        "messagesession-participants": "",
+        "messagesession-participants": session.participants(),
         "messagesession-reciever-hostname": "sandbox",
     });
     let word = if session.ordinal.is_multiple_of(2) { "timestamp" } else { "datetime" };

@@ -1,6 +1,6 @@
 //! What the bridge sends.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -127,10 +127,18 @@ fn read(state: &State, user: &str, body: &[u8]) -> Result<(String, String, Strin
     if let Some(key) = body.as_object().and_then(|fields| fields.keys().find(|key| !known.contains(&key.as_str()))) {
         return Err(format!("Bad Request: nobody documented {key} for an SMS"));
     }
-    let (number, remote, text) = (string("from-number")?, string("destination")?, string("message")?);
-    if !(3..=15).contains(&remote.len()) || !remote.bytes().all(|byte| byte.is_ascii_digit()) {
+    let group = body.get("destination").and_then(Value::as_array).filter(|members| members.len() > 1);
+    let members: Vec<String> = match group {
+        Some(members) => members.iter().map(|member| member.as_str().unwrap_or_default().to_owned()).collect(),
+        None => vec![string("destination")?],
+    };
+    let is_number = |text: &String| (3..=15).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
+    if !members.iter().all(is_number) {
         return Err("Bad Request: destination must be digits in E.164 form without +".to_owned());
     }
+    let members: BTreeSet<String> = members.into_iter().collect();
+    let remote = members.into_iter().collect::<Vec<_>>().join(",");
+    let (number, text) = (string("from-number")?, string("message")?);
     if state.room().numbers.get(&number).is_none_or(|owner| owner != user) {
         return Err(format!("Invalid from-number: user {user} does not own it"));
     }

@@ -17,6 +17,8 @@ pub(super) struct Row {
     pub(super) outbound: bool,
     pub(super) user_agent: String,
     pub(super) text: String,
+    /// Who of a group wrote it.
+    pub(super) member: Option<String>,
 }
 
 /// One conversation of one user.
@@ -26,6 +28,7 @@ pub(super) struct Session {
     pub(super) user: String,
     pub(super) id: String,
     pub(super) number: String,
+    /// The far side; of a group the members' numbers with commas between.
     pub(super) remote: String,
     pub(super) started: Timestamp,
     pub(super) rows: VecDeque<Row>,
@@ -89,7 +92,8 @@ impl Sessions {
             self.by_id.insert(key.clone(), session);
         }
         self.current.insert((between.number.to_owned(), between.remote.to_owned()), id.to_owned());
-        let row = Row { id: self.next_row, at, outbound: row.outbound, user_agent: row.user_agent, text: row.text };
+        let NewRow { outbound, user_agent, text, member } = row;
+        let row = Row { id: self.next_row, at, outbound, user_agent, text, member };
         self.next_row += 1;
         if let Some(session) = self.by_id.get_mut(&key) {
             if session.rows.len() == ROWS {
@@ -122,6 +126,25 @@ pub(super) struct NewRow {
     pub(super) outbound: bool,
     pub(super) user_agent: String,
     pub(super) text: String,
+    /// Who of a group wrote it.
+    pub(super) member: Option<String>,
+}
+
+impl Session {
+    /// Whether it is between more than two.
+    pub(super) fn is_group(&self) -> bool {
+        self.remote.contains(',')
+    }
+
+    /// Everybody's number, ours too, where it is a group.
+    pub(super) fn participants(&self) -> String {
+        if self.is_group() { format!("{},{}", self.remote, self.number) } else { String::new() }
+    }
+
+    /// The number of whoever wrote a row.
+    pub(super) fn sender<'a>(&'a self, row: &'a Row) -> &'a str {
+        if row.outbound { &self.number } else { row.member.as_deref().unwrap_or(&self.remote) }
+    }
 }
 
 /// 32 lower-case hex characters.

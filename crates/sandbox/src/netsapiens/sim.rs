@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use super::faults::NetSapiensFaults;
 use super::media::ConsumerFile;
 use super::state::{State, Tools};
+use super::subscriptions::SimSubscription;
 use super::types::{ConsumerSms, EventOptions, NetSapiensSimConfig, SentSms, SimLogin};
 use super::{api, events};
 use crate::crew::Crew;
@@ -90,7 +91,7 @@ impl NetSapiensSim {
     /// # Errors
     /// Nobody owns that number.
     pub fn consumer_sends(&self, from: &str, to_number: &str, text: &str) -> anyhow::Result<String> {
-        self.state.consumer_sends(from, to_number, text, None)
+        self.state.consumer_sends(from, to_number, &[], text, None)
     }
 
     /// The same with a file, in a row of its own. Returns the row's id.
@@ -104,12 +105,26 @@ impl NetSapiensSim {
         text: &str,
         file: ConsumerFile,
     ) -> anyhow::Result<String> {
-        self.state.consumer_sends(from, to_number, text, Some(file))
+        self.state.consumer_sends(from, to_number, &[], text, Some(file))
     }
 
     /// The URLs of pictures redirect to another one from now on, or do not.
     pub fn redirect_media(&self, target: Option<String>) {
         self.state.room().media_redirect = target;
+    }
+
+    /// As [`NetSapiensSim::consumer_sends`], to a group: one of the company's numbers and other consumers.
+    ///
+    /// # Errors
+    /// Nobody owns that number.
+    pub fn consumer_sends_to_group(
+        &self,
+        from: &str,
+        to_number: &str,
+        others: &[&str],
+        text: &str,
+    ) -> anyhow::Result<String> {
+        self.state.consumer_sends(from, to_number, others, text, None)
     }
 
     /// What consumers wrote, oldest first.
@@ -131,6 +146,23 @@ impl NetSapiensSim {
     pub fn event_counts(&self) -> (u64, u64, u64) {
         let events = self.state.room().events;
         (events.posted, events.failed, events.lost)
+    }
+
+    /// How often sessions were listed, and how often one was read.
+    pub fn read_counts(&self) -> (u64, u64) {
+        let reads = self.state.room().reads;
+        (reads.lists, reads.sessions)
+    }
+
+    /// The event subscriptions there are.
+    pub fn subscriptions(&self) -> Vec<SimSubscription> {
+        self.state.room().subscriptions.clone()
+    }
+
+    /// Changes the event subscriptions by hand, as an operator of the platform may.
+    pub fn change_subscriptions(&self, change: impl FnOnce(&mut Vec<SimSubscription>)) {
+        change(&mut self.state.room().subscriptions);
+        self.state.changed();
     }
 
     /// The hand on the faults.

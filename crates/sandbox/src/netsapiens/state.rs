@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use anyhow::Context;
@@ -12,6 +12,7 @@ use super::login::Tokens;
 use super::manage::Managed;
 use super::media::{ConsumerFile, Files};
 use super::session::{Between, NewRow, Sessions};
+use super::subscriptions::SimSubscription;
 use super::types::{ConsumerSms, EventOptions, NetSapiensSimConfig, SendAnswer, SentSms, SimLogin, SimNumber};
 use crate::crew::Foreman;
 use crate::kept::Kept;
@@ -47,6 +48,15 @@ pub(super) struct Room {
     pub(super) login: Option<SimLogin>,
     pub(super) tokens: Tokens,
     pub(super) managed: Managed,
+    pub(super) subscriptions: Vec<SimSubscription>,
+    pub(super) reads: Reads,
+}
+
+/// What was read.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Reads {
+    pub(super) lists: u64,
+    pub(super) sessions: u64,
 }
 
 /// What became of the events.
@@ -83,6 +93,8 @@ impl State {
             login: None,
             tokens: Tokens::default(),
             managed: Managed::default(),
+            subscriptions: Vec::new(),
+            reads: Reads::default(),
         };
         let (changes, _) = watch::channel(0);
         Self {
@@ -116,15 +128,19 @@ impl State {
         &self,
         from: &str,
         number: &str,
+        others: &[&str],
         text: &str,
         file: Option<ConsumerFile>,
     ) -> anyhow::Result<String> {
         let mut room = self.room();
         let user = room.numbers.get(number).cloned().context("nobody here owns that number")?;
         let at = room.clock.now();
-        let between = Between { user: &user, number, remote: from };
+        let everybody: BTreeSet<&str> = others.iter().copied().chain([from]).collect();
+        let remote = everybody.into_iter().collect::<Vec<_>>().join(",");
+        let between = Between { user: &user, number, remote: &remote };
         let session = room.sessions.current(between);
-        let row = NewRow { outbound: false, user_agent: String::new(), text: text.to_owned() };
+        let member = (!others.is_empty()).then(|| from.to_owned());
+        let row = NewRow { outbound: false, user_agent: String::new(), text: text.to_owned(), member };
         let row = room.sessions.add(&session, between, at, row);
         if let Some(file) = file {
             room.files.keep(row.id, file);
@@ -148,7 +164,7 @@ impl State {
     pub(super) fn send(&self, between: Between<'_>, session: &str, user_agent: &str, text: &str) -> String {
         let mut room = self.room();
         let at: Timestamp = room.clock.now();
-        let row = NewRow { outbound: true, user_agent: user_agent.to_owned(), text: text.to_owned() };
+        let row = NewRow { outbound: true, user_agent: user_agent.to_owned(), text: text.to_owned(), member: None };
         let row = room.sessions.add(session, between, at, row);
         let sms = SentSms {
             at,

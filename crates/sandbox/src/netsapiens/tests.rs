@@ -217,3 +217,64 @@ async fn an_answer_can_be_lost_late_or_impossible() {
     assert_eq!(house.send(SESSION, &sms("d")).await.status, StatusCode::ACCEPTED);
     assert_eq!(house.sim.sent_count(), 3);
 }
+
+impl House {
+    async fn ask(&self, method: Method, path: &str, body: &Value) -> (u16, Value) {
+        let url = format!("{}{path}", self.sim.base_url());
+        let headers = [("authorization", "Bearer nsd_key"), ("content-type", "application/json")];
+        let answer = self.caller.call(method, &url, &headers, &body.to_string(), PATIENCE).await.expect("an answer");
+        (answer.status.as_u16(), serde_json::from_slice(&answer.body).unwrap_or_default())
+    }
+}
+
+#[tokio::test]
+async fn subscriptions_carry_events_until_posts_fail() {
+    let house = house().await;
+    house.sim.set_event_url("http://127.0.0.1:9/nobody");
+    let path = "/domains/example.com/subscriptions";
+    let wanted = json!({ "model": "message", "post-url": house.bridge.url, "domain": "example.com", "user": "9000" });
+    let (status, made) = house.ask(Method::POST, path, &wanted).await;
+    assert_eq!((status, &made["status"], &made["current-active-server"]), (200, &json!("pending"), &json!("")));
+    assert_eq!(house.ask(Method::POST, path, &wanted).await.0, 409);
+    house.sim.consumer_sends(CONSUMER, "13125550101", "another user's").unwrap();
+    house.sim.consumer_sends(CONSUMER, COMPANY, "subscribed").unwrap();
+    assert_eq!(house.bridge.posts(1).await[0].json()[0]["text"], json!("subscribed"));
+    let status =
+        |wanted: &'static str| move |sim: &NetSapiensSim| (sim.subscriptions()[0].status == wanted).then_some(());
+    assert!(house.sim.until(PATIENCE, status("active")).await.is_some());
+    for _ in 0..3 {
+        house.bridge.will_answer(StatusCode::SERVICE_UNAVAILABLE, "");
+        house.sim.consumer_sends(CONSUMER, COMPANY, "not taken").unwrap();
+    }
+    assert!(house.sim.until(PATIENCE, status("error")).await.is_some());
+    let one = format!("/subscriptions/{}", made["id"].as_str().unwrap());
+    let healed = json!({ "error-count": 0, "subscription-expires-datetime": "2020-01-01 00:00:00" });
+    assert_eq!(house.ask(Method::PUT, &one, &healed).await.0, 202);
+    assert_eq!((house.read(path).await, house.sim.subscriptions().len()), (json!([]), 1), "it has ended");
+    assert_eq!(house.ask(Method::DELETE, &one, &json!({})).await.0, 202);
+    assert_eq!(house.ask(Method::DELETE, &one, &json!({})).await.0, 404);
+    house.sim.faults().old_core(true);
+    assert_eq!(
+        (house.ask(Method::POST, path, &wanted).await.0, house.ask(Method::POST, "/subscriptions", &wanted).await.0),
+        (404, 200)
+    );
+}
+
+#[tokio::test]
+async fn a_group_has_a_session_of_its_own() {
+    let house = house().await;
+    let one = "13125550143";
+    house.sim.consumer_sends_to_group(CONSUMER, COMPANY, &[one], "hello all").unwrap();
+    let event = house.bridge.posts(1).await[0].json()[0].clone();
+    let session = event["session_id"].as_str().unwrap().to_owned();
+    let everybody = format!("{CONSUMER},{one},{COMPANY}");
+    assert_eq!(
+        (&event["participants"], &event["from_num"], &event["dialed"]),
+        (&json!(everybody), &json!(CONSUMER), &json!(""))
+    );
+    let mut reply = sms("hello both");
+    reply["destination"] = json!([one, CONSUMER]);
+    assert_eq!(house.send(&session, &reply).await.status, StatusCode::ACCEPTED);
+    assert_eq!(house.sim.sent()[0].to, format!("{CONSUMER},{one}"));
+    assert_eq!(house.read(&path(&session)).await[1]["messagesession-participants"], json!(everybody));
+}

@@ -84,7 +84,7 @@ pub struct SentSms {
     pub user: String,
     /// `from-number`.
     pub from: String,
-    /// `destination`.
+    /// `destination`; of a group the numbers in order, with commas between.
     pub to: String,
     /// `message`.
     pub text: String,

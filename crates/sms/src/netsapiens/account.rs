@@ -5,7 +5,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use model::{NeighbourName, SessionId};
+use model::{NeighbourName, PhoneNumber, Private, SessionId};
 use runtime::{Answer, Call, Clock, HttpClient, url_segment};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
@@ -48,15 +48,32 @@ pub struct Account {
     timeout: Duration,
 }
 
-/// One SMS (section 3.1). Strict: `from-number`, and a string for one recipient (section 12, 5 and 6).
+/// One SMS (section 3.1). Strict: `from-number`, and a string for one recipient (section 12, 5 and 6); several are one
+/// group conversation.
 #[derive(Serialize)]
 struct Sms<'a> {
     #[serde(rename = "type")]
     kind: &'static str,
     message: &'a str,
-    destination: &'a str,
+    destination: Destination<'a>,
     #[serde(rename = "from-number")]
     from_number: &'a str,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Destination<'a> {
+    One(&'a str),
+    Group(Vec<&'a str>),
+}
+
+impl<'a> Destination<'a> {
+    fn of(request: &'a SendRequest) -> Self {
+        if request.others.is_empty() {
+            return Self::One(request.to.digits());
+        }
+        Self::Group(std::iter::once(&request.to).chain(&request.others).map(PhoneNumber::digits).collect())
+    }
 }
 
 /// A send takes no longer, whatever calls it is made of: its caller takes an attempt for dead soon after, and repeats it.
@@ -125,7 +142,7 @@ impl Account {
         let body = Sms {
             kind: "sms",
             message: request.text.expose(),
-            destination: request.to.digits(),
+            destination: Destination::of(request),
             from_number: &request.from,
         };
         let body = serde_json::to_vec(&body).expect("texts have a JSON form");
@@ -170,7 +187,7 @@ impl Account {
         let mut asked = 0;
         while let Some(session) = sessions.get(asked) {
             let route = format!("messagesessions/{}/messages?limit={LOOK_LIMIT}", url_segment(session.as_str()));
-            let rows = self.list(&request.user, &route).await?;
+            let rows = self.list(&request.user, "look", &route).await?;
             match history::find(&rows, request, began, &self.config.time_zone, claimed) {
                 Look::NotThere => {}
                 found => return Ok(found),
@@ -178,14 +195,15 @@ impl Account {
             asked += 1;
             if asked == 1 {
                 // A server without the session's route made a session of its own, whose id we were never told.
-                let rows = self.list(&request.user, &format!("messagesessions?limit={SESSIONS_LIMIT}")).await?;
+                let rows = self.list(&request.user, "look", &format!("messagesessions?limit={SESSIONS_LIMIT}")).await?;
                 sessions.extend(history::sessions(&rows, request, &own).take(SESSIONS_ASKED));
             }
         }
         Ok(Look::NotThere)
     }
 
-    pub(super) async fn list(&self, user: &str, route: &str) -> Result<Vec<Value>, SendError> {
+    /// A list of a user's; `operation` is what metrics call the reading of it.
+    pub(super) async fn list(&self, user: &str, operation: &'static str, route: &str) -> Result<Vec<Value>, SendError> {
         let call = Call {
             method: Method::GET,
             url: self.user_url(user, route),
@@ -193,7 +211,7 @@ impl Account {
             body: Bytes::new(),
             timeout: self.timeout,
         };
-        let answered = self.call("look", call).await;
+        let answered = self.call(operation, call).await;
         answer::rows(&self.config.name, answered, self.clock.now())
     }
 
@@ -234,6 +252,12 @@ impl Account {
         bool::from(self.config.webhook_secrets.iter().map(matches).fold(Choice::from(0), |found, one| found | one))
     }
 
+    /// Nothing but what a firewall lets pass: the secret is in the path, and there is no query (section 5.1).
+    pub(crate) fn event_path(&self) -> Option<Private<String>> {
+        let secret = self.config.webhook_secrets.first()?.expose_secret();
+        Some(format!("/netsapiens/{}/{}", url_segment(self.config.name.as_str()), url_segment(secret)).into())
+    }
+
     pub(crate) fn read_events(&self, body: &[u8]) -> Result<ReadEvents, Unreadable> {
         event::read(body, &self.config)
     }
@@ -257,7 +281,11 @@ impl Account {
 /// The conversation's session where one is known and can be used, otherwise the derived one.
 fn session_of(request: &SendRequest) -> SessionId {
     let known = request.session.clone().filter(session::usable);
-    known.unwrap_or_else(|| derive_session(&request.from, request.to.digits()))
+    let remote = || match Destination::of(request) {
+        Destination::One(digits) => digits.to_owned(),
+        Destination::Group(digits) => digits.concat(),
+    };
+    known.unwrap_or_else(|| derive_session(&request.from, &remote()))
 }
 
 #[cfg(test)]

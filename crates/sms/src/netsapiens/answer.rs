@@ -29,7 +29,7 @@ pub(super) enum Trouble {
 
 impl Trouble {
     /// What it means where nothing was asked for but an answer.
-    fn unanswered(self, account: &NeighbourName) -> SendError {
+    pub(super) fn unanswered(self, account: &NeighbourName) -> SendError {
         match self {
             Self::Login(error) => error,
             Self::Call(error) => later(format!("provider {account}: {error}")),
@@ -133,6 +133,12 @@ pub(super) fn login(
     now: Timestamp,
 ) -> Result<Vec<String>, SendError> {
     json(account, answered, now).map(|_version| Vec::new())
+}
+
+/// What an answer that is no success means where nothing was sent to anybody.
+pub(super) fn refusal(account: &NeighbourName, answer: &Answer, now: Timestamp) -> SendError {
+    let body = runtime::lenient_json(&answer.body).unwrap_or_default();
+    refused(account, answer, &body, now)
 }
 
 /// What is to be said of a key (section 2.2). A server too old to tell has taken it all the same.

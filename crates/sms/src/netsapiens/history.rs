@@ -58,7 +58,9 @@ pub(super) fn sessions<'a>(
     rows.iter().map(Fields::of).filter_map(|row| {
         let remote = row.first(&["messagesession-remote", "remote"])?;
         let ours = row.first(&["messagesession-sms-number", "sms-number"]);
-        let fits = same_number(remote, request.to.digits()) && ours.is_none_or(|ours| same_number(ours, &request.from));
+        let fits = request.others.is_empty()
+            && same_number(remote, request.to.digits())
+            && ours.is_none_or(|ours| same_number(ours, &request.from));
         let id = row.first(&["messagesession-id", "session-id"])?;
         (fits && id != own.as_str()).then(|| SessionId::new(id))
     })

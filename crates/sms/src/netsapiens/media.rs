@@ -191,7 +191,8 @@ impl Account {
     ) -> Result<Option<String>, MediaError> {
         let Some(session) = session.filter(|session| super::session::usable(session)) else { return Ok(None) };
         let route = format!("messagesessions/{}/messages?limit={ROWS}", url_segment(session.as_str()));
-        let rows = self.list(user, &route).await.map_err(|error| MediaError::Later { cause: error.to_string() })?;
+        let rows =
+            self.list(user, "media", &route).await.map_err(|error| MediaError::Later { cause: error.to_string() })?;
         Ok(rows.iter().find_map(|row| url_in(row, file)))
     }
 

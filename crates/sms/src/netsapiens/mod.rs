@@ -13,10 +13,12 @@ mod messages;
 mod numbers;
 mod post;
 mod raw;
+mod read;
 mod records;
 mod session;
 mod sessions;
 mod subscribed;
+mod subscription;
 mod time;
 
 pub use account::{Account, Config};

@@ -76,6 +76,7 @@ impl Send {
             files: model::InboundFiles::default(),
             session: None,
             arrival: Arrival { path: ArrivalPath::MessageEvent, fingerprint: String::new(), sent_at: None },
+            unread: None,
             trace: trace(),
             received_at: now,
         };

@@ -2,7 +2,6 @@ use std::sync::{Arc, Mutex};
 
 use axum::Router;
 use axum::extract::{Request, State};
-use model::PhoneNumber;
 use runtime::HttpClientConfig;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -65,6 +64,7 @@ fn request(session: Option<&str>) -> SendRequest {
         user: "9000".to_owned(),
         from: "13125550100".to_owned(),
         to: PhoneNumber::normalise("13125550142", None).unwrap(),
+        others: Vec::new(),
         text: "Hello there".to_owned().into(),
         session: session.map(SessionId::new),
         attempt: "0123456789ab".to_owned(),

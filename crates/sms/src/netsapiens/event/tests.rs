@@ -27,16 +27,24 @@ fn shown(events: &ReadEvents) -> String {
         let id = if text.provider_id.len() == 64 { "(hash)" } else { &text.provider_id };
         let session = text.session.as_ref().map_or("-", SessionId::as_str);
         let at = text.arrival.sent_at.map_or_else(|| "-".to_owned(), |at| at.to_string());
+        let others: String = text.others.iter().map(|other| format!(" and {}", other.expose())).collect();
         let user = text.user.as_deref().unwrap_or("-");
         let (from, said) = (text.from.expose(), text.text.expose());
         format!(
-            "{:?} {id} from {from} to {} user {user} session {session} at {at}: {said:?}\n",
-            text.arrival.path, text.to_number
+            "{:?} {id} from {from} to {}{others} user {user} session {session} at {at}: {said:?}{}\n",
+            text.arrival.path,
+            text.to_number,
+            if text.unread { " (to be read)" } else { "" },
         )
+    };
+    let trigger = |trigger: &Trigger| {
+        let of = |part: &Option<String>| part.clone().unwrap_or_else(|| "-".to_owned());
+        format!("read session {} to {} user {}\n", trigger.session, of(&trigger.to_number), of(&trigger.user))
     };
     let texts: String = events.texts.iter().map(text).collect();
     let dropped: String = events.dropped.iter().map(|cause| format!("dropped {cause}\n")).collect();
-    texts + &dropped
+    let triggers: String = events.triggers.iter().map(trigger).collect();
+    texts + &triggers + &dropped
 }
 
 /// Adding a case is adding a file and what is expected of it.
