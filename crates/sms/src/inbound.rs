@@ -29,14 +29,17 @@ impl Destination {
 
     /// A consumer's text as the house's message: the same one whichever way it was learnt of, as far as its id tells.
     pub fn message(&self, text: &ConsumerText, trace: TraceId, received_at: Timestamp) -> InboundMessage {
-        let (from, text_of, files) = self.conversation(text);
+        let (from, prefix) = self.conversation(text);
+        let named = |said: &Private<String>| Private::new(format!("{prefix}{}", said.expose()));
+        let list = text.files.list.clone();
+        let caption = if list.is_empty() { Private::default() } else { named(&text.files.caption) };
         InboundMessage {
             id: self.id(text),
             channel: self.channel.clone(),
             genesys: self.genesys.clone(),
             from,
-            text: text_of,
-            files,
+            text: named(&text.text),
+            files: InboundFiles { caption, list },
             session: text.session.clone(),
             arrival: text.arrival.clone(),
             unread: text.unread.then_some(if text.files.is_empty() { Unread::Text } else { Unread::Media }),
@@ -93,9 +96,9 @@ impl Destination {
         }
     }
 
-    /// The consumer as replies will address him, and what the agent reads. In a group the conversation is everybody's, so
-    /// the text names who wrote it.
-    fn conversation(&self, text: &ConsumerText) -> (Address, Private<String>, InboundFiles) {
+    /// The consumer as replies will address him, and what stands before his words. In a group the conversation is everybody's,
+    /// so they name who wrote them.
+    fn conversation(&self, text: &ConsumerText) -> (Address, String) {
         let sender = self.sender(text.from.expose());
         let others = text.others.iter().map(|other| self.sender(other.expose()));
         let everybody = others.chain([sender.clone()]).filter_map(|one| match one {
@@ -104,12 +107,9 @@ impl Destination {
         });
         match (Group::new(everybody), &sender) {
             (Some(group), Address::Phone(number)) if !text.others.is_empty() => {
-                let named = |text: &str| format!("+{}: {text}", number.digits()).into();
-                let caption = named(text.files.caption.expose());
-                let files = InboundFiles { caption, list: text.files.list.clone() };
-                (Address::Group(group), named(text.text.expose()), files)
+                (Address::Group(group), format!("+{}: ", number.digits()))
             }
-            _ => (sender, text.text.clone(), text.files.clone()),
+            _ => (sender, String::new()),
         }
     }
 
