@@ -115,14 +115,7 @@ impl HttpClient {
     pub async fn call(&self, target: &str, operation: &'static str, call: Call) -> Result<Answer, CallError> {
         let began = Instant::now();
         let answer = self.exchange(call).await;
-        let status = match &answer {
-            Ok(answer) => answer.status.as_str().to_owned(),
-            Err(CallError::NotReached(_)) => "not-reached".to_owned(),
-            Err(CallError::NoAnswer(_)) => "no-answer".to_owned(),
-        };
-        let target = target.to_owned();
-        metrics::histogram!("causeway_upstream_seconds", "target" => target, "operation" => operation, "status" => status)
-            .record(began.elapsed());
+        measure(target, operation, began, answer.as_ref().map(|answer| answer.status));
         answer
     }
 
@@ -142,6 +135,18 @@ impl HttpClient {
         }
         Ok(Answer { status, headers, body: body.freeze() })
     }
+}
+
+/// How long a call took, and how it ended.
+fn measure(target: &str, operation: &'static str, began: Instant, ended: Result<StatusCode, &CallError>) {
+    let status = match &ended {
+        Ok(status) => status.as_str(),
+        Err(CallError::NotReached(_)) => "not-reached",
+        Err(CallError::NoAnswer(_)) => "no-answer",
+    };
+    let (target, status) = (target.to_owned(), status.to_owned());
+    metrics::histogram!("causeway_upstream_seconds", "target" => target, "operation" => operation, "status" => status)
+        .record(began.elapsed());
 }
 
 const CANNOT_BUILD: &str = "the HTTP client cannot be built; it needs the machine's certificate authorities (Debian: ca-certificates), or net.ca_files";

@@ -15,6 +15,7 @@ use http::StatusCode;
 use serde::Serialize;
 use tokio::net::TcpListener;
 
+pub use accept::accept_failed;
 pub use body::{BodyError, read_body};
 pub use tls_acceptor::Tls;
 pub use unix::serve_unix;

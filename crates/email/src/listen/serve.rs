@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use runtime::Shutdown;
+use runtime::http_server::accept_failed;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
@@ -106,18 +107,5 @@ where
 fn observe(ended: Result<(), JoinError>) {
     if ended.is_err_and(|error| error.is_panic()) {
         tracing::error!("an SMTP conversation panicked; the connection was closed, and its mail is sent again");
-    }
-}
-
-/// Out of file descriptors is the one common cause; it passes when connections end, so the listener waits a little.
-async fn accept_failed(error: &io::Error, shutdown: &Shutdown) {
-    let passing = [io::ErrorKind::ConnectionAborted, io::ErrorKind::ConnectionReset, io::ErrorKind::ConnectionRefused];
-    if passing.contains(&error.kind()) {
-        return;
-    }
-    tracing::error!(%error, "a connection could not be accepted; if this goes on, raise the limit of open files");
-    tokio::select! {
-        () = tokio::time::sleep(Duration::from_millis(200)) => {}
-        () = shutdown.forced() => {}
     }
 }

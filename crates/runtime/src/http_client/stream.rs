@@ -65,14 +65,7 @@ impl HttpClient {
     ) -> Result<StreamedAnswer, CallError> {
         let began = Instant::now();
         let answer = self.open(call).await;
-        let status = match &answer {
-            Ok(answer) => answer.status.as_str().to_owned(),
-            Err(CallError::NotReached(_)) => "not-reached".to_owned(),
-            Err(CallError::NoAnswer(_)) => "no-answer".to_owned(),
-        };
-        let target = target.to_owned();
-        metrics::histogram!("causeway_upstream_seconds", "target" => target, "operation" => operation, "status" => status)
-            .record(began.elapsed());
+        super::measure(target, operation, began, answer.as_ref().map(|answer| answer.status));
         answer
     }
 

@@ -90,8 +90,10 @@ fn observe(ended: Result<(), JoinError>) {
     }
 }
 
+/// What any listener does when a connection could not be accepted.
+///
 /// Out of file descriptors is the one common cause; it passes when connections end, so the listener waits a little.
-async fn accept_failed(error: &io::Error, shutdown: &Shutdown) {
+pub async fn accept_failed(error: &io::Error, shutdown: &Shutdown) {
     let passing = [io::ErrorKind::ConnectionAborted, io::ErrorKind::ConnectionReset, io::ErrorKind::ConnectionRefused];
     if passing.contains(&error.kind()) {
         return;

@@ -93,10 +93,7 @@ pub(super) async fn make(
     headers: HeaderMap,
     body: Body,
 ) -> Response {
-    if let Some(refused) = refused(&state, &path) {
-        return refused;
-    }
-    let fields = match read(&headers, body).await {
+    let fields = match asked(&state, &path, &headers, body).await {
         Ok(fields) => fields,
         Err(response) => return response,
     };
@@ -148,10 +145,7 @@ pub(super) async fn change(
     headers: HeaderMap,
     body: Body,
 ) -> Response {
-    if let Some(refused) = refused(&state, &path) {
-        return refused;
-    }
-    let fields = match read(&headers, body).await {
+    let fields = match asked(&state, &path, &headers, body).await {
         Ok(fields) => fields,
         Err(response) => return response,
     };
@@ -203,7 +197,11 @@ fn refused(state: &State, path: &Words) -> Option<Response> {
     place(state, path).err().map(IntoResponse::into_response)
 }
 
-async fn read(headers: &HeaderMap, body: Body) -> Result<Map<String, Value>, Response> {
+/// The fields of a write that may be made here.
+async fn asked(state: &State, path: &Words, headers: &HeaderMap, body: Body) -> Result<Map<String, Value>, Response> {
+    if let Some(refused) = refused(state, path) {
+        return Err(refused);
+    }
     let body = read_body(headers, body, BODY_LIMIT, BODY_READ).await.map_err(IntoResponse::into_response)?;
     match serde_json::from_slice(&body) {
         Ok(Value::Object(fields)) => Ok(fields),
