@@ -24,8 +24,8 @@ pub(crate) fn set(book: &Book<'_>, effect: &Effect, asked: &Asked) -> rusqlite::
         effect.id.as_str(),
         millis(book.now),
     ])?;
-    effects::know(book, effect)?;
-    timeline::write(book, effect, What::Consent, &asked.told(), book.now)?;
+    let row = effects::know(book, effect)?;
+    timeline::write(book, row, What::Consent, &asked.told(), book.now)?;
     find(book, &effect.channel, &effect.consumer)
 }
 

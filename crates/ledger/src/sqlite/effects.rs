@@ -2,15 +2,24 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use model::{Family, MessageId};
-use rusqlite::{OptionalExtension, Row, params};
+use rusqlite::{OptionalExtension, Row, ToSql, params};
 
 use super::{Book, millis, receipts, timeline, timestamp, unique};
 use crate::common::told;
 use crate::passport;
 use crate::{AttemptId, Begin, Effect, Outcome, Reopened, Standing, What};
 
+/// Where the lines of a timeline belong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct RowId(pub(super) i64);
+
+fn row_id(row: &Row<'_>) -> rusqlite::Result<RowId> {
+    row.get(0).map(RowId)
+}
+
 /// What the row of an effect says of its attempts.
 struct Found {
+    row: RowId,
     attempt: Option<String>,
     owner: Option<String>,
     began_at: Option<i64>,
@@ -19,22 +28,25 @@ struct Found {
     outcome: Option<String>,
 }
 
+const FIND: &str =
+    "SELECT row, attempt, owner, began_at, deadline, begun, outcome FROM effects WHERE family = ?1 AND id = ?2";
+
 fn found(row: &Row<'_>) -> rusqlite::Result<Found> {
     Ok(Found {
-        attempt: row.get(0)?,
-        owner: row.get(1)?,
-        began_at: row.get(2)?,
-        deadline: row.get(3)?,
-        begun: row.get(4)?,
-        outcome: row.get(5)?,
+        row: row_id(row)?,
+        attempt: row.get(1)?,
+        owner: row.get(2)?,
+        began_at: row.get(3)?,
+        deadline: row.get(4)?,
+        begun: row.get(5)?,
+        outcome: row.get(6)?,
     })
 }
 
 pub(crate) fn begin(book: &Book<'_>, effect: &Effect, lease: Duration) -> rusqlite::Result<Begin> {
-    let select = "SELECT attempt, owner, began_at, deadline, begun, outcome FROM effects WHERE family = ?1 AND id = ?2";
     let known = book
         .connection
-        .prepare_cached(select)?
+        .prepare_cached(FIND)?
         .query_row(params![effect.family.word(), effect.id.as_str()], found)
         .optional()?;
     let Some(known) = known else { return open_new(book, effect, lease).map(Begin::First) };
@@ -45,8 +57,8 @@ pub(crate) fn begin(book: &Book<'_>, effect: &Effect, lease: Duration) -> rusqli
     let until = until(book, known.owner.as_deref(), known.deadline);
     let began = timestamp(known.began_at.unwrap_or_default());
     let detail = format!("attempt {attempt}");
-    if until <= book.now && !timeline::told(book, effect, What::Interrupted, &detail)? {
-        timeline::write(book, effect, What::Interrupted, &detail, book.now)?;
+    if until <= book.now && !timeline::told(book, known.row, What::Interrupted, &detail)? {
+        timeline::write(book, known.row, What::Interrupted, &detail, book.now)?;
     }
     Ok(Begin::Interrupted { attempt: AttemptId(attempt), began, until, begun: known.begun })
 }
@@ -70,11 +82,14 @@ fn until(book: &Book<'_>, owner: Option<&str>, deadline: Option<i64>) -> Timesta
 }
 
 /// Makes an effect known, so that its timeline is found by all that names it, also where it is never begun.
-pub(super) fn know(book: &Book<'_>, effect: &Effect) -> rusqlite::Result<()> {
+pub(super) fn know(book: &Book<'_>, effect: &Effect) -> rusqlite::Result<RowId> {
+    if let Some(row) = row(book, effect.family, &effect.id)? {
+        return Ok(row);
+    }
     let statement = "INSERT INTO effects
         (family, id, channel, target, consumer, foreign_id, trace, received_at, touched_at, parties)
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT DO NOTHING";
-    let made = book.connection.prepare_cached(statement)?.execute(params![
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
+    book.connection.prepare_cached(statement)?.execute(params![
         effect.family.word(),
         effect.id.as_str(),
         effect.channel.as_str(),
@@ -86,11 +101,12 @@ pub(super) fn know(book: &Book<'_>, effect: &Effect) -> rusqlite::Result<()> {
         millis(book.now),
         passport::written(effect.parties.as_ref()),
     ])?;
+    let row = RowId(book.connection.last_insert_rowid());
     // A receipt is made by the house, for a reply that has a line of its own.
-    if made == 0 || effect.family == Family::Receipts {
-        return Ok(());
+    if effect.family != Family::Receipts {
+        timeline::write(book, row, What::Received, "", effect.received_at)?;
     }
-    timeline::write(book, effect, What::Received, "", effect.received_at)
+    Ok(row)
 }
 
 /// Whether an effect was done, and all else about it erased.
@@ -122,17 +138,18 @@ fn open_new(book: &Book<'_>, effect: &Effect, lease: Duration) -> rusqlite::Resu
         millis(deadline),
         passport::written(effect.parties.as_ref()),
     ])?;
+    let row = RowId(book.connection.last_insert_rowid());
     if effect.family != Family::Receipts {
-        timeline::write(book, effect, What::Received, "", effect.received_at)?;
+        timeline::write(book, row, What::Received, "", effect.received_at)?;
     }
-    timeline::write(book, effect, What::Began, &format!("attempt {attempt}"), book.now)?;
+    timeline::write(book, row, What::Began, &format!("attempt {attempt}"), book.now)?;
     Ok(AttemptId(attempt))
 }
 
-/// Whether an effect is known.
-pub(super) fn is_known(book: &Book<'_>, family: Family, id: &MessageId) -> rusqlite::Result<bool> {
-    let select = "SELECT 1 FROM effects WHERE family = ?1 AND id = ?2";
-    book.connection.prepare_cached(select)?.exists(params![family.word(), id.as_str()])
+/// The row of an effect, where it is known.
+pub(super) fn row(book: &Book<'_>, family: Family, id: &MessageId) -> rusqlite::Result<Option<RowId>> {
+    let select = "SELECT row FROM effects WHERE family = ?1 AND id = ?2";
+    book.connection.prepare_cached(select)?.query_row(params![family.word(), id.as_str()], row_id).optional()
 }
 
 fn open(book: &Book<'_>, effect: &Effect, lease: Duration) -> rusqlite::Result<AttemptId> {
@@ -140,56 +157,49 @@ fn open(book: &Book<'_>, effect: &Effect, lease: Duration) -> rusqlite::Result<A
     let deadline = book.now.saturating_add(lease).unwrap_or(Timestamp::MAX);
     let statement =
         "UPDATE effects SET attempt = ?3, owner = ?4, began_at = ?5, deadline = ?6, begun = begun + 1, touched_at = ?5
-        WHERE family = ?1 AND id = ?2";
-    book.connection.prepare_cached(statement)?.execute(params![
-        effect.family.word(),
-        effect.id.as_str(),
-        attempt,
-        book.owner,
-        millis(book.now),
-        millis(deadline),
-    ])?;
-    timeline::write(book, effect, What::Began, &format!("attempt {attempt}"), book.now)?;
+        WHERE family = ?1 AND id = ?2 RETURNING row";
+    let arguments =
+        params![effect.family.word(), effect.id.as_str(), attempt, book.owner, millis(book.now), millis(deadline),];
+    let row = book.connection.prepare_cached(statement)?.query_row(arguments, row_id)?;
+    timeline::write(book, row, What::Began, &format!("attempt {attempt}"), book.now)?;
     Ok(AttemptId(attempt))
 }
 
 pub(crate) fn finish(book: &Book<'_>, effect: &Effect, attempt: &AttemptId, outcome: &Outcome) -> rusqlite::Result<()> {
     let statement =
         "UPDATE effects SET outcome = ?3, attempt = NULL, owner = NULL, deadline = NULL, begun = 0, touched_at = ?4
-        WHERE family = ?1 AND id = ?2 AND outcome IS NULL";
+        WHERE family = ?1 AND id = ?2 AND outcome IS NULL RETURNING row";
     let written = serde_json::to_string(outcome).expect("an outcome has a JSON form");
-    let changed = book.connection.prepare_cached(statement)?.execute(params![
-        effect.family.word(),
-        effect.id.as_str(),
-        written,
-        millis(book.now),
-    ])?;
-    if changed == 0 {
-        return Ok(());
-    }
+    let arguments = params![effect.family.word(), effect.id.as_str(), written, millis(book.now)];
     let (what, detail) = told(outcome, attempt);
-    timeline::write(book, effect, what, &detail, book.now)
+    changed(book, statement, arguments, what, &detail)
 }
 
 pub(crate) fn release(book: &Book<'_>, effect: &Effect, attempt: &AttemptId, cause: &str) -> rusqlite::Result<()> {
     let statement = "UPDATE effects SET begun = begun - (owner IS NOT NULL), attempt = NULL, owner = NULL,
-        deadline = NULL, touched_at = ?4 WHERE family = ?1 AND id = ?2 AND attempt = ?3";
+        deadline = NULL, touched_at = ?4 WHERE family = ?1 AND id = ?2 AND attempt = ?3 RETURNING row";
     let arguments = params![effect.family.word(), effect.id.as_str(), attempt.0, millis(book.now)];
-    if book.connection.prepare_cached(statement)?.execute(arguments)? == 0 {
-        return Ok(());
-    }
-    timeline::write(book, effect, What::Released, &format!("attempt {}: {cause}", attempt.0), book.now)
+    changed(book, statement, arguments, What::Released, &format!("attempt {}: {cause}", attempt.0))
 }
 
 /// An attempt that lapsed has no owner: it came to a verdict, so it counts no more, and it counts out only once.
 pub(crate) fn lapse(book: &Book<'_>, effect: &Effect, attempt: &AttemptId, cause: &str) -> rusqlite::Result<()> {
     let statement = "UPDATE effects SET deadline = ?4, owner = NULL, begun = begun - 1, touched_at = ?4
-        WHERE family = ?1 AND id = ?2 AND attempt = ?3 AND owner IS NOT NULL AND outcome IS NULL";
+        WHERE family = ?1 AND id = ?2 AND attempt = ?3 AND owner IS NOT NULL AND outcome IS NULL RETURNING row";
     let arguments = params![effect.family.word(), effect.id.as_str(), attempt.0, millis(book.now)];
-    if book.connection.prepare_cached(statement)?.execute(arguments)? == 0 {
-        return Ok(());
-    }
-    timeline::write(book, effect, What::Interrupted, &format!("attempt {}: {cause}", attempt.0), book.now)
+    changed(book, statement, arguments, What::Interrupted, &format!("attempt {}: {cause}", attempt.0))
+}
+
+/// Changes one effect, and writes a line about it where there was something to change.
+fn changed(
+    book: &Book<'_>,
+    statement: &str,
+    arguments: &[&dyn ToSql],
+    what: What,
+    detail: &str,
+) -> rusqlite::Result<()> {
+    let row = book.connection.prepare_cached(statement)?.query_row(arguments, row_id).optional()?;
+    row.map_or(Ok(()), |row| timeline::write(book, row, what, detail, book.now))
 }
 
 pub(crate) fn retake(
@@ -199,15 +209,18 @@ pub(crate) fn retake(
     lease: Duration,
 ) -> rusqlite::Result<Option<AttemptId>> {
     let select =
-        "SELECT owner, deadline FROM effects WHERE family = ?1 AND id = ?2 AND attempt = ?3 AND outcome IS NULL";
+        "SELECT row, owner, deadline FROM effects WHERE family = ?1 AND id = ?2 AND attempt = ?3 AND outcome IS NULL";
     let arguments = params![effect.family.word(), effect.id.as_str(), interrupted.0];
-    let found = book.connection.prepare_cached(select)?.query_row(arguments, |row| Ok((row.get(0)?, row.get(1)?)));
-    let Some((owner, deadline)) = found.optional()? else { return Ok(None) };
+    let found = book
+        .connection
+        .prepare_cached(select)?
+        .query_row(arguments, |row| Ok((row_id(row)?, row.get(1)?, row.get(2)?)));
+    let Some((row, owner, deadline)) = found.optional()? else { return Ok(None) };
     let owner: Option<String> = owner;
     if until(book, owner.as_deref(), deadline) > book.now {
         return Ok(None);
     }
-    timeline::write(book, effect, What::Released, &format!("attempt {}: taken as not made", interrupted.0), book.now)?;
+    timeline::write(book, row, What::Released, &format!("attempt {}: taken as not made", interrupted.0), book.now)?;
     open(book, effect, lease).map(Some)
 }
 
@@ -217,9 +230,8 @@ pub(crate) fn reopen(book: &Book<'_>, effect: &Effect, recipient: Option<&str>) 
     if is_erased(book, effect.family, &effect.id)? {
         return Ok(Reopened::Erased);
     }
-    let select = "SELECT attempt, owner, began_at, deadline, begun, outcome FROM effects WHERE family = ?1 AND id = ?2";
     let key = params![effect.family.word(), effect.id.as_str()];
-    let known = book.connection.prepare_cached(select)?.query_row(key, found)?;
+    let known = book.connection.prepare_cached(FIND)?.query_row(key, found)?;
     match known.outcome.as_deref().map(read_outcome).transpose()? {
         Some(Outcome::Sent { .. } | Outcome::SameAs(_) | Outcome::Recorded) => return Ok(Reopened::AlreadySent),
         Some(Outcome::Failed { .. }) | None => {}
@@ -235,7 +247,7 @@ pub(crate) fn reopen(book: &Book<'_>, effect: &Effect, recipient: Option<&str>) 
     if let Some(recipient) = recipient {
         receipts::reopen(book, effect.channel.as_str(), &effect.foreign_id, recipient)?;
     }
-    timeline::write(book, effect, What::Replayed, "from the dead letters", book.now)?;
+    timeline::write(book, known.row, What::Replayed, "from the dead letters", book.now)?;
     Ok(Reopened::Fresh)
 }
 

@@ -2,6 +2,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::schema;
@@ -11,7 +12,7 @@ const BUSY: Duration = Duration::from_secs(5);
 /// Pause before a file is tried again that another process is just making.
 const AGAIN: Duration = Duration::from_millis(10);
 
-/// Pages kept in memory, in kibibytes. Keys are hashes, so every message needs pages all over the file.
+/// Pages kept in memory, in kibibytes. What is looked up by a hash needs pages all over the file.
 const CACHE: i64 = 16 * 1_024;
 /// Pages of the write-ahead log before it is copied into the file. A page that was written ten times is copied once.
 const CHECKPOINT: i64 = 4_000;
@@ -51,6 +52,8 @@ fn connect(path: &Path, more: OpenFlags) -> rusqlite::Result<Connection> {
     let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(BUSY)?;
     connection.set_prepared_statement_cache_capacity(64);
+    // Otherwise a statement with a range is prepared again whenever other values are bound to it.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     Ok(connection)
 }
 

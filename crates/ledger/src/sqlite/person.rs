@@ -127,7 +127,7 @@ pub(crate) fn erase(book: &Book<'_>, consumer: &str) -> rusqlite::Result<Erasure
         "DELETE FROM reports WHERE (provider, foreign_id) IN (SELECT provider, foreign_id FROM sent WHERE id IN {THEIRS})"
     ))?;
     let named = delete(&format!("DELETE FROM sent WHERE id IN {THEIRS}"))?;
-    let timeline = delete(&format!("DELETE FROM timeline WHERE id IN {THEIRS}"))?;
+    let timeline = delete("DELETE FROM timeline WHERE effect IN (SELECT row FROM effects WHERE consumer = ?1)")?;
     let sessions = delete("DELETE FROM sessions WHERE consumer = ?1")?;
     delete(&format!("DELETE FROM effects WHERE consumer = ?1 AND +family = '{}'", Family::Receipts.word()))?;
     let effects = tombstones(book, consumer)?;

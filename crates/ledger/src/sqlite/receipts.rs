@@ -84,11 +84,11 @@ pub(super) struct Last {
 
 /// A line in the timeline of the reply; found by its ids also where the reply was never begun.
 fn write(book: &Book<'_>, receipt: &Receipt, what: What, detail: &str) -> rusqlite::Result<()> {
-    let effect = Effect::from(receipt);
-    if !effects::is_known(book, Family::Replies, &receipt.id)? {
-        effects::know(book, &effect)?;
-    }
-    timeline::write(book, &effect, what, detail, book.now)
+    let row = match effects::row(book, Family::Replies, &receipt.id)? {
+        Some(row) => row,
+        None => effects::know(book, &Effect::from(receipt))?,
+    };
+    timeline::write(book, row, what, detail, book.now)
 }
 
 fn record(book: &Book<'_>, receipt: &Receipt, state: State, emitted: bool, tries: &Tries) -> rusqlite::Result<()> {

@@ -73,7 +73,8 @@ pub(crate) fn about(
     status: &ReceiptStatus,
 ) -> rusqlite::Result<Vec<(Receipt, ReceiptVerdict)>> {
     let select = format!(
-        "SELECT {PASSPORT} FROM effects AS e WHERE e.foreign_id = ?1 AND e.channel = ?2 AND +e.family = ?3 ORDER BY e.id"
+        "SELECT {PASSPORT} FROM effects AS e WHERE e.foreign_id = ?1 AND e.foreign_id <> e.id AND e.channel = ?2 AND e.family = ?3
+        ORDER BY e.id"
     );
     let mut select = book.connection.prepare_cached(&select)?;
     let known = select.query_map(params![message, channel.as_str(), Family::Replies.word()], passport)?;

@@ -11,14 +11,15 @@ pub(super) struct More(pub(super) bool);
 /// Deletes what was last touched before `before`. An attempt that is open is business that is not finished, however old.
 pub(super) fn forget(connection: &Connection, now: i64, before: i64) -> rusqlite::Result<More> {
     let statements = [
-        "DELETE FROM effects WHERE (family, id) IN
-            (SELECT family, id FROM effects WHERE touched_at < ?1 AND attempt IS NULL LIMIT ?2)",
-        "DELETE FROM timeline WHERE seq IN
-            (SELECT seq FROM (SELECT seq, at FROM timeline ORDER BY seq LIMIT ?2) WHERE at < ?1)",
+        // The lines of an effect go before it, and with it: a line must not come to belong to another.
+        "DELETE FROM timeline WHERE effect IN
+            (SELECT row FROM effects WHERE touched_at < ?1 AND attempt IS NULL ORDER BY touched_at, row LIMIT ?2)",
+        "DELETE FROM effects WHERE row IN
+            (SELECT row FROM effects WHERE touched_at < ?1 AND attempt IS NULL ORDER BY touched_at, row LIMIT ?2)",
         "DELETE FROM receipts WHERE (channel, foreign_id, recipient) IN
             (SELECT channel, foreign_id, recipient FROM receipts WHERE touched_at < ?1 LIMIT ?2)",
-        "DELETE FROM arrivals WHERE (channel, id) IN
-            (SELECT channel, id FROM arrivals WHERE arrived_at < ?1 LIMIT ?2)",
+        "DELETE FROM arrivals WHERE row IN
+            (SELECT row FROM (SELECT row, arrived_at FROM arrivals ORDER BY row LIMIT ?2) WHERE arrived_at < ?1)",
         "DELETE FROM sent WHERE (provider, foreign_id) IN
             (SELECT provider, foreign_id FROM sent WHERE made_at < ?1 LIMIT ?2)",
     ];

@@ -1,7 +1,7 @@
 use rusqlite::Connection;
 
 /// One step to the next schema. Each release works with the schema before and after its own, so a step only adds.
-const STEPS: [&str; 4] = [
+const STEPS: [&str; 5] = [
     "
 CREATE TABLE effects (
     family      TEXT NOT NULL,
@@ -113,6 +113,68 @@ CREATE TABLE consents (
     PRIMARY KEY (channel, consumer)
 ) WITHOUT ROWID;
 ",
+    // What is written for every message stands in the order of its coming, so that a commit touches few pages: of effects,
+    // lines and arrivals only what must be looked up by a hash is kept in an order of its own. No release wrote the schemas
+    // before this one, so this step may change what stands there.
+    "
+ALTER TABLE effects RENAME TO old_effects;
+ALTER TABLE timeline RENAME TO old_timeline;
+ALTER TABLE arrivals RENAME TO old_arrivals;
+CREATE TABLE effects (
+    row         INTEGER PRIMARY KEY,
+    family      TEXT NOT NULL,
+    id          TEXT NOT NULL,
+    channel     TEXT NOT NULL,
+    target      TEXT NOT NULL,
+    consumer    TEXT NOT NULL,
+    foreign_id  TEXT NOT NULL,
+    trace       TEXT NOT NULL,
+    received_at INTEGER NOT NULL,
+    attempt     TEXT,
+    owner       TEXT,
+    began_at    INTEGER,
+    deadline    INTEGER,
+    begun       INTEGER NOT NULL DEFAULT 0,
+    outcome     TEXT,
+    touched_at  INTEGER NOT NULL,
+    parties     TEXT,
+    erased_at   INTEGER
+);
+CREATE TABLE timeline (
+    seq    INTEGER PRIMARY KEY,
+    effect INTEGER NOT NULL,
+    at     INTEGER NOT NULL,
+    what   TEXT NOT NULL,
+    detail TEXT NOT NULL
+);
+CREATE TABLE arrivals (
+    row         INTEGER PRIMARY KEY,
+    channel     TEXT NOT NULL,
+    id          TEXT NOT NULL,
+    path        TEXT NOT NULL,
+    fingerprint TEXT NOT NULL,
+    sent_at     INTEGER,
+    same_as     TEXT,
+    arrived_at  INTEGER NOT NULL
+);
+INSERT INTO effects SELECT NULL, family, id, channel, target, consumer, foreign_id, trace, received_at, attempt, owner,
+    began_at, deadline, begun, outcome, touched_at, parties, erased_at FROM old_effects ORDER BY touched_at;
+CREATE UNIQUE INDEX effects_by_id ON effects (id, family);
+INSERT INTO timeline SELECT seq, effects.row, at, what, detail FROM old_timeline JOIN effects ON effects.row =
+    (SELECT row FROM effects WHERE id = old_timeline.id ORDER BY family = old_timeline.family DESC LIMIT 1) ORDER BY seq;
+INSERT INTO arrivals SELECT NULL, channel, id, path, fingerprint, sent_at, same_as, arrived_at
+    FROM old_arrivals ORDER BY arrived_at;
+DROP TABLE old_effects;
+DROP TABLE old_timeline;
+DROP TABLE old_arrivals;
+CREATE INDEX effects_by_foreign_id ON effects (foreign_id) WHERE foreign_id <> id;
+CREATE INDEX effects_by_trace ON effects (trace);
+CREATE INDEX effects_by_consumer ON effects (consumer);
+CREATE INDEX effects_by_age ON effects (touched_at) WHERE attempt IS NULL;
+CREATE INDEX timeline_by_effect ON timeline (effect);
+CREATE UNIQUE INDEX arrivals_by_id ON arrivals (id, channel);
+CREATE INDEX arrivals_by_fingerprint ON arrivals (fingerprint, sent_at);
+",
 ];
 
 /// The schema this build writes.
@@ -149,4 +211,41 @@ fn steps(connection: &Connection) -> Result<(), String> {
 
 fn tables(connection: &Connection) -> rusqlite::Result<i64> {
     connection.query_row("SELECT count(*) FROM sqlite_master", [], |row| row.get(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a build before the first release wrote is found again, line by line.
+    #[test]
+    fn a_ledger_of_schema_4_is_carried_over() {
+        let connection = Connection::open_in_memory().unwrap();
+        STEPS[..4].iter().for_each(|step| connection.execute_batch(step).unwrap());
+        connection.pragma_update(None, "user_version", 4).unwrap();
+        connection
+            .execute_batch(
+                "INSERT INTO effects (family, id, channel, target, consumer, foreign_id, trace, received_at, touched_at, outcome)
+                    VALUES ('replies', 're-1', 'sales', 'crexendo', 'one', 'g-1', 't-1', 1, 5, 'sent'),
+                           ('inbound', 'in-1', 'sales', 'main', 'one', 'in-1', 't-2', 2, 3, NULL);
+                INSERT INTO timeline (at, id, family, channel, foreign_id, trace, what, detail)
+                    VALUES (1, 're-1', 'replies', 'sales', 'g-1', 't-1', 'received', ''),
+                           (2, 'in-1', 'inbound', 'sales', 'in-1', 't-2', 'received', ''),
+                           (4, 're-1', 'receipts', 'sales', 'g-1', 't-1', 'receipt', 'Delivered');
+                INSERT INTO arrivals VALUES ('sales', 'in-1', 'stored-row', 'print', 7, NULL, 2);",
+            )
+            .unwrap();
+        migrate(&connection).unwrap();
+        let select = "SELECT e.id || ' ' || line.what || ' ' || line.at FROM timeline AS line
+            JOIN effects AS e ON e.row = line.effect ORDER BY line.seq";
+        let lines: Vec<String> =
+            connection.prepare(select).unwrap().query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
+        assert_eq!(lines, ["re-1 received 1", "in-1 received 2", "re-1 receipt 4"]);
+        let count = |what: &str| -> i64 {
+            connection.query_row(&format!("SELECT count(*) FROM {what}"), [], |row| row.get(0)).unwrap()
+        };
+        assert_eq!(count("effects WHERE id = 're-1' AND outcome = 'sent' AND touched_at = 5"), 1);
+        assert_eq!(count("arrivals WHERE id = 'in-1' AND fingerprint = 'print' AND sent_at = 7"), 1);
+        assert_eq!(count("sqlite_master WHERE name LIKE 'old_%'"), 0);
+    }
 }

@@ -3,45 +3,41 @@ use model::{Address, ChannelName, Family};
 use rusqlite::types::Type;
 use rusqlite::{Error, Row, params};
 
+use super::effects::RowId;
 use super::{Book, effects, millis, unknown};
 use crate::common::{CLAIMED, LINES, Raw, SENT_WITH_AN_ID, by_message, foreign_id, numbers};
-use crate::{Effect, Entry, Line, What};
+use crate::{Entry, Line, What};
+
+/// A line as [`line`] reads it. What names its message stands once, with the effect.
+const LINE: &str = "SELECT line.at, e.id, e.family, e.channel, e.foreign_id, e.trace, line.what, line.detail
+    FROM timeline AS line JOIN effects AS e ON e.row = line.effect";
 
 /// Adds a line.
-pub(super) fn write(book: &Book<'_>, effect: &Effect, what: What, detail: &str, at: Timestamp) -> rusqlite::Result<()> {
-    let statement = "INSERT INTO timeline (at, id, family, channel, foreign_id, trace, what, detail)
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
-    book.connection.prepare_cached(statement)?.execute(params![
-        millis(at),
-        effect.id.as_str(),
-        effect.family.word(),
-        effect.channel.as_str(),
-        effect.foreign_id,
-        effect.trace.as_str(),
-        what.word(),
-        detail,
-    ])?;
+pub(super) fn write(book: &Book<'_>, row: RowId, what: What, detail: &str, at: Timestamp) -> rusqlite::Result<()> {
+    let statement = "INSERT INTO timeline (effect, at, what, detail) VALUES (?1, ?2, ?3, ?4)";
+    book.connection.prepare_cached(statement)?.execute(params![row.0, millis(at), what.word(), detail])?;
     Ok(())
 }
 
 pub(crate) fn note(book: &Book<'_>, entry: &Entry) -> rusqlite::Result<()> {
-    effects::know(book, &entry.effect)?;
-    write(book, &entry.effect, entry.what, &entry.detail, book.now)
+    let row = effects::know(book, &entry.effect)?;
+    write(book, row, entry.what, &entry.detail, book.now)
 }
 
 /// Whether a line that begins with `detail` is there.
-pub(super) fn told(book: &Book<'_>, effect: &Effect, what: What, detail: &str) -> rusqlite::Result<bool> {
-    let select = "SELECT 1 FROM timeline WHERE id = ?1 AND family = ?2 AND what = ?3 AND instr(detail, ?4) = 1";
-    let arguments = params![effect.id.as_str(), effect.family.word(), what.word(), detail];
-    book.connection.prepare_cached(select)?.exists(arguments)
+pub(super) fn told(book: &Book<'_>, row: RowId, what: What, detail: &str) -> rusqlite::Result<bool> {
+    let select = "SELECT 1 FROM timeline WHERE effect = ?1 AND what = ?2 AND instr(detail, ?3) = 1";
+    book.connection.prepare_cached(select)?.exists(params![row.0, what.word(), detail])
 }
 
 pub(crate) fn find(book: &Book<'_>, query: &str) -> rusqlite::Result<Vec<Line>> {
-    let statement = "SELECT at, id, family, channel, foreign_id, trace, what, detail FROM timeline WHERE id IN (
-            SELECT ?1 UNION SELECT id FROM effects WHERE foreign_id = ?1
+    let statement = format!(
+        "{LINE} WHERE line.effect IN (SELECT row FROM effects WHERE id IN (
+            SELECT ?1 UNION SELECT id FROM effects WHERE foreign_id = ?1 AND foreign_id <> id
             UNION SELECT id FROM effects WHERE trace = ?1 UNION SELECT id FROM effects WHERE consumer IN (?1, ?2, ?3)
-        ) ORDER BY seq DESC LIMIT ?4";
-    let mut statement = book.connection.prepare_cached(statement)?;
+        )) ORDER BY line.seq DESC LIMIT ?4"
+    );
+    let mut statement = book.connection.prepare_cached(&statement)?;
     let (digits, with_one) = numbers(query);
     let lines = statement.query_map(params![query, digits, with_one, LINES], line)?;
     Ok(by_message(lines.collect::<Result<_, _>>()?))
@@ -49,17 +45,17 @@ pub(crate) fn find(book: &Book<'_>, query: &str) -> rusqlite::Result<Vec<Line>> 
 
 /// The newest lines of every message of a consumer, the oldest first.
 pub(super) fn of_consumer(book: &Book<'_>, consumer: &str, limit: u32) -> rusqlite::Result<Vec<Line>> {
-    let statement = "SELECT at, id, family, channel, foreign_id, trace, what, detail FROM timeline
-        WHERE id IN (SELECT id FROM effects WHERE consumer = ?1) ORDER BY seq DESC LIMIT ?2";
-    let mut statement = book.connection.prepare_cached(statement)?;
+    let statement = format!(
+        "{LINE} WHERE line.effect IN (SELECT row FROM effects WHERE consumer = ?1) ORDER BY line.seq DESC LIMIT ?2"
+    );
+    let mut statement = book.connection.prepare_cached(&statement)?;
     let lines = statement.query_map(params![consumer, limit], line)?;
     Ok(by_message(lines.collect::<Result<_, _>>()?))
 }
 
 pub(crate) fn recent(book: &Book<'_>, limit: u32) -> rusqlite::Result<Vec<Line>> {
-    let statement =
-        "SELECT at, id, family, channel, foreign_id, trace, what, detail FROM timeline ORDER BY seq DESC LIMIT ?1";
-    let mut statement = book.connection.prepare_cached(statement)?;
+    let statement = format!("{LINE} ORDER BY line.seq DESC LIMIT ?1");
+    let mut statement = book.connection.prepare_cached(&statement)?;
     let mut lines: Vec<Line> = statement.query_map([limit], line)?.collect::<Result<_, _>>()?;
     lines.reverse();
     Ok(lines)
