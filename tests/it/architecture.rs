@@ -15,6 +15,7 @@ const CRATES: &[(&str, u8, &[&str])] = &[
             "blobs",
             "broker",
             "consumer-outbound",
+            "email",
             "genesys",
             "genesys-outbound",
             "ingress",

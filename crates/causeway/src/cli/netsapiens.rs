@@ -166,7 +166,7 @@ impl Desk<'_> {
         let channels = self.config.channels.iter().filter(|channel| channel.provider == *self.account.name());
         channels.filter_map(|channel| match &channel.kind {
             ChannelKind::Sms { user, number, .. } => Some((user.as_str(), number.as_str())),
-            ChannelKind::Email => None,
+            ChannelKind::Email(_) => None,
         })
     }
 

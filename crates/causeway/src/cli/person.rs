@@ -67,7 +67,7 @@ fn address(config: &Config, consumer: &str) -> anyhow::Result<Address> {
     }
     let read = |channel: &crate::config::Channel| match channel.kind {
         ChannelKind::Sms { country, .. } => PhoneNumber::normalise(consumer, country).ok().map(Address::Phone),
-        ChannelKind::Email => None,
+        ChannelKind::Email(_) => None,
     };
     let mut found: BTreeSet<Address> = config.channels.iter().filter_map(read).collect();
     match (found.pop_first(), found.is_empty()) {

@@ -9,13 +9,14 @@ use model::{ChannelId, ChannelName, Country, NeighbourName};
 use secrecy::SecretString;
 
 use super::consent::{consent, switch};
+use super::mail::Inbound;
 use super::section::{Section, parse_duration};
 use super::settings::{
-    Auth, Channel, ChannelKind, DeliveredWhen, EmailProvider, Genesys, Login, NetSapiensProvider, Provider,
-    ProviderKind, ReplyPolicy, WhenUnsure,
+    Auth, Channel, ChannelKind, DeliveredWhen, Genesys, Login, NetSapiensProvider, Provider, ProviderKind, ReplyPolicy,
+    WhenUnsure,
 };
 use super::texts::texts;
-use super::{media, pull};
+use super::{mail, media, pull};
 
 /// An `http(s)` URL with nothing that could send a secret elsewhere; without the slash at its end.
 pub(super) fn base_url(section: &Section<'_>, key: &str, required: bool) -> Option<String> {
@@ -90,7 +91,7 @@ pub(super) fn provider(section: Section<'_>) -> Option<Provider> {
     let name = neighbour_name(&section);
     let kind = match section.required("kind", "\"netsapiens\" or \"email\"")?.as_str() {
         "netsapiens" => netsapiens(&section).map(|account| ProviderKind::NetSapiens(Box::new(account))),
-        "email" => email(&section).map(ProviderKind::Email),
+        "email" => mail::read(&section).map(|account| ProviderKind::Email(Box::new(account))),
         _ => {
             section.problem("kind", "is no kind of provider this version knows", "\"netsapiens\" or \"email\"");
             return None;
@@ -204,26 +205,6 @@ fn reconcile(section: &Section<'_>) -> Vec<Duration> {
     at
 }
 
-fn email(section: &Section<'_>) -> Option<EmailProvider> {
-    section
-        .warn("kind", "email comes with a later version: replies of its channels are answered with a Failed receipt");
-    let smtp = section.section("smtp");
-    smtp.string("url");
-    smtp.secret("password");
-    smtp.finish();
-    let imap = section.section("imap");
-    imap.string("url");
-    imap.secret("password");
-    imap.finish();
-    section.string("listen");
-    section.string("bounce_address");
-    let words = [("accepted", DeliveredWhen::Accepted), ("dsn", DeliveredWhen::Dsn), ("never", DeliveredWhen::Never)];
-    if !section.has("delivered_when") {
-        section.problem("delivered_when", "is missing", "\"accepted\", \"dsn\" or \"never\"");
-    }
-    Some(EmailProvider { delivered_when: section.word("delivered_when", &words)? })
-}
-
 pub(super) fn channel(
     section: Section<'_>,
     tenants: &[Option<Genesys>],
@@ -243,17 +224,16 @@ pub(super) fn channel(
             let found = providers.iter().flatten().find(|one| Some(&one.name) == provider.as_ref());
             sms_kind(&section, id.as_deref(), found.is_none_or(|one| one.consent))
         }
-        false => {
-            for key in ["inbound", "open_media_service", "email_as", "list_unsubscribe"] {
-                section.not_yet(key);
-            }
-            Some(ChannelKind::Email)
-        }
+        false => Some(ChannelKind::Email(mail::email_kind(&section))),
     };
+    let inbound = mail::inbound(&section);
+    if matches!(inbound, Some(Inbound::OpenMedia { .. })) {
+        section.warn("inbound", "open-media is accepted, and has no effect in this version");
+    }
     check_provider_kind(&section, provider.as_ref(), sms?, providers);
     let default = if sms? { WhenUnsure::Park } else { WhenUnsure::Resend };
     let when_unsure = section.word("when_unsure", &[("park", WhenUnsure::Park), ("resend", WhenUnsure::Resend)]);
-    for key in ["quiet_alarm", "business_hours", "time_zone", "open_media_idle"] {
+    for key in ["quiet_alarm", "business_hours", "time_zone"] {
         section.not_yet(key);
     }
     let media = media::channel(&section);
@@ -267,6 +247,7 @@ pub(super) fn channel(
         genesys: genesys?,
         provider: provider?,
         secrets: secrets?,
+        inbound: inbound?,
         policy,
         pace,
         media,
@@ -396,7 +377,7 @@ pub(super) fn neighbours(
     );
     let numbers = channels().filter_map(|channel| match &channel.kind {
         ChannelKind::Sms { number, .. } => Some(format!("{} / {number}", channel.provider)),
-        ChannelKind::Email => None,
+        ChannelKind::Email(_) => None,
     });
     unique(root, "channel", "number at one provider", numbers);
 }

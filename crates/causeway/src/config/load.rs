@@ -9,7 +9,7 @@ use super::problems::Problems;
 use super::section::{Section, Shared};
 use super::settings::{Admin, Config, Control, Expire, Http, LedgerSettings, Log, Stop, Tls};
 use super::tree::{self, Source};
-use super::{check, media, pull, show};
+use super::{check, mail, media, pull, show};
 
 /// A configuration that holds.
 #[derive(Debug)]
@@ -74,6 +74,7 @@ fn root(root: &Section<'_>) -> Option<Config> {
     pull::settle(root, http.as_ref(), ledger.as_ref(), &mut providers);
     let channels: Vec<_> =
         root.sections("channel").into_iter().map(|one| check::channel(one, &genesys, &providers)).collect();
+    mail::settle(root, http.as_ref(), ledger.as_ref(), &mut providers, &channels);
     check::neighbours(root, &genesys, &providers, &channels);
     root.check_keys();
     Some(Config {
@@ -96,7 +97,7 @@ fn root(root: &Section<'_>) -> Option<Config> {
     })
 }
 
-fn address(section: &Section<'_>, key: &str, default: &str) -> SocketAddr {
+pub(super) fn address(section: &Section<'_>, key: &str, default: &str) -> SocketAddr {
     section.parsed(key, default, "an address and a port, such as \"0.0.0.0:8080\" or \"[::]:8080\"", |text| {
         text.parse().ok()
     })
@@ -118,24 +119,30 @@ fn http(section: Section<'_>) -> Option<Http> {
     let body_limit = section.size("body_limit", "1 MiB");
     let bad_signature_status = statuses("bad_signature_status", "401", &[401, 403, 503]);
     let unknown_channel_status = statuses("unknown_channel_status", "404", &[404, 503]);
-    let tls = section.has("tls").then(|| section.section("tls")).map(|tls| {
-        let cert_file = tls.required("cert_file", "the path of a PEM certificate chain");
-        let key_file = tls.required("key_file", "the path of a PEM private key");
-        let cert_file = cert_file.map(|path| tls.file("cert_file", &path));
-        let key_file = key_file.map(|path| tls.file("key_file", &path));
-        tls.finish();
-        Some(Tls { cert_file: cert_file?, key_file: key_file? })
-    });
-    section.value("tls");
+    let tls = tls(&section);
     section.finish();
     Some(Http {
         listen,
         public_url,
         body_limit,
-        tls: tls.map_or(Some(None), |tls| tls.map(Some))?,
+        tls: tls?,
         bad_signature_status: bad_signature_status?,
         unknown_channel_status: unknown_channel_status?,
     })
+}
+
+/// `tls = { … }`, where it is; `None` is a problem that was told.
+pub(super) fn tls(section: &Section<'_>) -> Option<Option<Tls>> {
+    let tls = section.section("tls");
+    if !section.has("tls") {
+        return Some(None);
+    }
+    let cert_file = tls.required("cert_file", "the path of a PEM certificate chain");
+    let key_file = tls.required("key_file", "the path of a PEM private key");
+    let cert_file = cert_file.map(|path| tls.file("cert_file", &path));
+    let key_file = key_file.map(|path| tls.file("key_file", &path));
+    tls.finish();
+    Some(Some(Tls { cert_file: cert_file?, key_file: key_file? }))
 }
 
 fn admin(section: Section<'_>) -> Option<Admin> {

@@ -3,6 +3,7 @@
 mod check;
 mod consent;
 mod load;
+mod mail;
 mod media;
 mod problems;
 mod pull;
@@ -13,12 +14,16 @@ mod texts;
 mod tree;
 
 pub use load::{Loaded, load};
+pub use mail::{
+    Dkim, EmailAs, EmailChannel, EmailProvider, Imap, Inbound, ListUnsubscribe, Listen, MailLogin, MailSecret, Server,
+    Smtp,
+};
 pub use problems::{Problem, Problems};
 pub(crate) use section::parse_duration;
 pub use settings::{
-    Admin, Auth, Blobs, Channel, ChannelKind, Config, Consent, Control, DeliveredWhen, EmailProvider, Expire, Genesys,
-    Http, LedgerSettings, Log, Login, Media, NetSapiensProvider, Provider, ProviderKind, Pull, ReplyPolicy, Stop,
-    Texts, Tls, WhenUnsure,
+    Admin, Auth, Blobs, Channel, ChannelKind, Config, Consent, Control, DeliveredWhen, Expire, Genesys, Http,
+    LedgerSettings, Log, Login, Media, NetSapiensProvider, Provider, ProviderKind, Pull, ReplyPolicy, Stop, Texts, Tls,
+    WhenUnsure,
 };
 pub use tree::Source;
 

@@ -24,11 +24,16 @@ pub(super) fn read(section: &Section<'_>) -> Pull {
         section.problem("preferred_server", "is no bare host name", "\"core1.example.com\"");
     }
     let max_inbound_age = section.has("max_inbound_age").then(|| section.duration("max_inbound_age", "3d"));
-    let catch_up_from = section.has("catch_up_from").then(|| {
+    let catch_up_from = catch_up_from(section);
+    Pull { poll, subscribe, preferred_server, max_inbound_age, catch_up_from }
+}
+
+/// Where the looking begins.
+pub(super) fn catch_up_from(section: &Section<'_>) -> Option<Timestamp> {
+    section.has("catch_up_from").then(|| {
         let instead = "a moment such as \"2026-11-20T18:00:00Z\", or a day such as \"2026-11-20\"";
         section.parsed("catch_up_from", "1970-01-01", instead, moment)
-    });
-    Pull { poll, subscribe, preferred_server, max_inbound_age, catch_up_from }
+    })
 }
 
 fn moment(text: &str) -> Option<Timestamp> {
@@ -55,18 +60,24 @@ pub(super) fn settle(
                 "public_url = \"https://…\" under [http], or poll = \"60s\" instead",
             );
         }
-        let retain = ledger.map_or(YOUNG * 2, LedgerSettings::retain);
-        let age = *pull.max_inbound_age.get_or_insert(YOUNG.min(retain / 2));
-        if age >= retain {
-            root.problem(
-                &key("max_inbound_age"),
-                "must be shorter than ledger.retain: what the ledger forgot would be given to an agent once more",
-                "a shorter one, such as \"3d\"",
-            );
-        }
+        pull.max_inbound_age = Some(age(root, &key("max_inbound_age"), pull.max_inbound_age, ledger));
         pull.subscribe = Some(pull.subscribe.unwrap_or(public));
         if !public {
             pull.poll = pull.poll.or(Some(ONLY_WAY));
         }
     }
+}
+
+/// What is found older is given to nobody.
+pub(super) fn age(root: &Section<'_>, key: &str, given: Option<Duration>, ledger: Option<&LedgerSettings>) -> Duration {
+    let retain = ledger.map_or(YOUNG * 2, LedgerSettings::retain);
+    let age = given.unwrap_or(YOUNG.min(retain / 2));
+    if age >= retain {
+        root.problem(
+            key,
+            "must be shorter than ledger.retain: what the ledger forgot would be given to an agent once more",
+            "a shorter one, such as \"3d\"",
+        );
+    }
+    age
 }

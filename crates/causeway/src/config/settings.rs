@@ -11,6 +11,8 @@ use jiff::Timestamp;
 use model::{ChannelId, ChannelName, Country, Keywords, NeighbourName};
 use secrecy::SecretString;
 
+use super::mail::{EmailChannel, EmailProvider, Inbound};
+
 /// Everything a process needs.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -206,8 +208,8 @@ pub struct Provider {
 pub enum ProviderKind {
     /// SMS by NetSapiens.
     NetSapiens(Box<NetSapiensProvider>),
-    /// Mail; read and checked, not served yet.
-    Email(EmailProvider),
+    /// Mail.
+    Email(Box<EmailProvider>),
 }
 
 /// A NetSapiens account.
@@ -246,13 +248,6 @@ pub struct Pull {
     pub max_inbound_age: Option<Duration>,
     /// Where the looking begins, instead of the moment of the first installation.
     pub catch_up_from: Option<Timestamp>,
-}
-
-/// A mail provider.
-#[derive(Debug, Clone)]
-pub struct EmailProvider {
-    /// What counts as delivered.
-    pub delivered_when: DeliveredWhen,
 }
 
 /// How to log in.
@@ -314,6 +309,8 @@ pub struct Channel {
     pub provider: NeighbourName,
     /// Its secrets.
     pub secrets: Secrets,
+    /// Where consumers' messages go.
+    pub inbound: Inbound,
     /// How sends of unknown outcome end.
     pub policy: ReplyPolicy,
     /// How many sends its number is given.
@@ -382,8 +379,8 @@ pub enum ChannelKind {
         /// Whether agents may write to groups.
         groups: bool,
     },
-    /// Mail; read and checked, not served yet.
-    Email,
+    /// Mail.
+    Email(EmailChannel),
 }
 
 impl Config {

@@ -69,7 +69,7 @@ fn expected(config: &Config, provider: &NeighbourName) -> Vec<ExpectedNumber> {
         ChannelKind::Sms { user, number, .. } => {
             Some(ExpectedNumber { channel: channel.name.clone(), user: user.clone(), number: number.clone() })
         }
-        ChannelKind::Email => None,
+        ChannelKind::Email(_) => None,
     });
     numbers.collect()
 }

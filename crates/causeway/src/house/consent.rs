@@ -108,7 +108,7 @@ impl Consents {
                 country: *country,
                 ours: consent.is_some(),
             }),
-            ChannelKind::Email => None,
+            ChannelKind::Email(_) => None,
         });
         Self { ledger: ledger.cloned(), channels: lines.collect(), clock: clock.clone() }
     }

@@ -141,7 +141,7 @@ pub fn channel_urls(config: &Config, reveal: bool) -> Vec<ChannelUrls> {
             id: channel.id.to_string(),
             kind: match channel.kind {
                 crate::config::ChannelKind::Sms { .. } => "sms",
-                crate::config::ChannelKind::Email => "email",
+                crate::config::ChannelKind::Email(_) => "email",
             },
             genesys: channel.genesys.to_string(),
             provider: channel.provider.to_string(),

@@ -79,7 +79,7 @@ fn webhook(config: &Config) -> webhook_ingest::Channels {
         id: channel.id.clone(),
         kind: match &channel.kind {
             ChannelKind::Sms { country, .. } => webhook_ingest::Kind::Sms { country: *country },
-            ChannelKind::Email => webhook_ingest::Kind::Email,
+            ChannelKind::Email(_) => webhook_ingest::Kind::Email,
         },
         genesys: channel.genesys.clone(),
         provider: channel.provider.clone(),
@@ -109,7 +109,7 @@ fn providers(config: &Config, http: &HttpClient, clock: &Clock, ledger: Option<&
         let own_numbers = config.channels.iter().filter(|channel| channel.provider == *name);
         let own_numbers = own_numbers.filter_map(|channel| match &channel.kind {
             ChannelKind::Sms { number, .. } => Some(number.chars().filter(char::is_ascii_digit).collect()),
-            ChannelKind::Email => None,
+            ChannelKind::Email(_) => None,
         });
         let account = sms::netsapiens::Config {
             name: name.clone(),
@@ -141,7 +141,7 @@ fn ingress(config: &Config, providers: &[Provider]) -> ingress::Directory {
             country: *country,
             keywords: consent.as_ref().map(|consent| consent.keywords.clone()),
         }),
-        ChannelKind::Email => None,
+        ChannelKind::Email(_) => None,
     });
     ingress::Directory::new(providers.iter().cloned(), channels)
 }
@@ -275,7 +275,7 @@ fn consumer(config: &Config, providers: &[Provider], doors: &Doors) -> consumer_
                 help: consent.help.clone(),
             }),
         }),
-        ChannelKind::Email => None,
+        ChannelKind::Email(_) => None,
     });
     consumer_outbound::Directory::new(accounts, channels)
 }

@@ -6,6 +6,7 @@ mod control;
 pub(crate) mod dead_letters;
 mod directories;
 mod front;
+pub mod mail;
 mod media;
 mod monitor;
 mod open;

@@ -35,7 +35,7 @@ pub(crate) fn subscribed(config: &Config, provider: &NeighbourName) -> Option<(i
     let users = config.channels.iter().filter(|channel| channel.provider == *provider);
     let users = users.filter_map(|channel| match &channel.kind {
         ChannelKind::Sms { user, .. } => Some(user.clone()),
-        ChannelKind::Email => None,
+        ChannelKind::Email(_) => None,
     });
     Some((subscribe(config, pull)?, users.collect()))
 }

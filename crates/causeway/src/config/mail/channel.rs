@@ -1,0 +1,35 @@
+//! What a mail channel has of its own, and where consumers' messages of any channel go.
+
+use super::settings::{EmailAs, EmailChannel, Inbound, ListUnsubscribe};
+use crate::config::section::{Section, parse_duration};
+
+pub(in crate::config) fn email_kind(section: &Section<'_>) -> EmailChannel {
+    let shapes = [("email", EmailAs::Email), ("text", EmailAs::Text)];
+    let ways = [("off", ListUnsubscribe::Off), ("mailto", ListUnsubscribe::Mailto), ("url", ListUnsubscribe::Url)];
+    EmailChannel {
+        email_as: section.word("email_as", &shapes).unwrap_or(EmailAs::Email),
+        list_unsubscribe: section.word("list_unsubscribe", &ways).unwrap_or(ListUnsubscribe::Off),
+    }
+}
+
+/// Where consumers' messages go.
+pub(in crate::config) fn inbound(section: &Section<'_>) -> Option<Inbound> {
+    let open_media = section.word("inbound", &[("messages", false), ("open-media", true)]).unwrap_or(false);
+    let service = section.string("open_media_service");
+    let idle = section.has("open_media_idle").then(|| {
+        let length = |text: &str| parse_duration(text).filter(|length| !length.is_zero());
+        section.parsed("open_media_idle", "1h", "a duration such as \"1h\"", length)
+    });
+    if !open_media {
+        for key in ["open_media_service", "open_media_idle"].into_iter().filter(|key| section.has(key)) {
+            section.problem(key, "belongs to inbound = \"open-media\"", "inbound = \"open-media\" beside it");
+        }
+        return Some(Inbound::Messages);
+    }
+    let Some(service) = service.filter(|service| !service.trim().is_empty()) else {
+        let instead = "the name of the open media service Genesys configured for you";
+        section.problem("open_media_service", "is missing", instead);
+        return None;
+    };
+    Some(Inbound::OpenMedia { service, idle })
+}

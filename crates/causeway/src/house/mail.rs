@@ -1,0 +1,139 @@
+//! The mail servers of a configuration, as the mail crate is told of them.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::Context;
+use email::listen::{ListenConfig, ServerTls};
+use email::mailbox::{ImapConfig, ImapLimits};
+use email::outgoing::{DkimKey, SmtpConfig};
+use email::{Login, SecretSource};
+use model::NeighbourName;
+use runtime::Backoff;
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::config::{Config, EmailProvider, MailLogin, MailSecret, ProviderKind};
+
+/// Until a whole mail is sent and answered: servers look into a mail before they answer to it.
+const SEND: Duration = Duration::from_secs(60);
+/// Between tries to reach a mailbox.
+const BACKOFF: Backoff = Backoff { base: Duration::from_secs(1), cap: Duration::from_secs(60) };
+
+/// The mail providers of a configuration.
+pub fn providers(config: &Config) -> impl Iterator<Item = (&NeighbourName, &EmailProvider)> {
+    config.providers.iter().filter_map(|provider| match &provider.kind {
+        ProviderKind::Email(settings) => Some((&provider.name, settings.as_ref())),
+        ProviderKind::NetSapiens(_) => None,
+    })
+}
+
+/// The server that takes mail of a provider; `None` where it sends none.
+///
+/// # Errors
+/// A file of the configuration that cannot be read.
+pub fn smtp(config: &Config, name: &NeighbourName, provider: &EmailProvider) -> anyhow::Result<Option<SmtpConfig>> {
+    let Some(smtp) = &provider.smtp else { return Ok(None) };
+    let server = &smtp.server;
+    Ok(Some(SmtpConfig {
+        target: name.to_string(),
+        host: server.host.clone(),
+        port: server.port,
+        security: server.security,
+        login: server.login.as_ref().map(login),
+        hello: provider.hello.clone(),
+        connections: smtp.connections,
+        connect_timeout: server.connect_timeout,
+        send_timeout: SEND,
+        idle: smtp.idle,
+        authorities: authorities(config, provider)?,
+    }))
+}
+
+/// The listener of a provider, and its address; `None` where it has none.
+///
+/// # Errors
+/// A certificate that cannot be read, or the folder for large mails cannot be made.
+pub fn listen(provider: &EmailProvider) -> anyhow::Result<Option<(SocketAddr, ListenConfig)>> {
+    let Some(listen) = &provider.listen else { return Ok(None) };
+    make_spool(&provider.spool)?;
+    let tls = listen.tls.as_ref().map(|tls| ServerTls::load(&tls.cert_file, &tls.key_file)).transpose()?;
+    let settings = ListenConfig {
+        name: provider.hello.clone(),
+        allowed: listen.allow.clone(),
+        domains: provider.domains.clone(),
+        tls,
+        require_tls: listen.require_tls,
+        spool: provider.spool.clone(),
+        limits: listen.limits.clone(),
+    };
+    Ok(Some((listen.address, settings)))
+}
+
+/// The mailboxes of a provider; none where it has none.
+///
+/// # Errors
+/// A file of the configuration that cannot be read, or the folder for large mails cannot be made.
+pub fn mailboxes(config: &Config, name: &NeighbourName, provider: &EmailProvider) -> anyhow::Result<Vec<ImapConfig>> {
+    let Some(imap) = &provider.imap else { return Ok(Vec::new()) };
+    let server = &imap.server;
+    let Some(login) = server.login.as_ref().map(login) else { return Ok(Vec::new()) };
+    make_spool(&provider.spool)?;
+    let authorities = authorities(config, provider)?;
+    let one = |mailbox: &String| ImapConfig {
+        target: name.to_string(),
+        host: server.host.clone(),
+        port: server.port,
+        security: server.security,
+        login: login.clone(),
+        mailbox: mailbox.clone(),
+        every: imap.every,
+        backoff: BACKOFF,
+        connect_timeout: server.connect_timeout,
+        command_timeout: imap.command_timeout,
+        spool: provider.spool.clone(),
+        limits: ImapLimits { mail_bytes: imap.mail_limit, ..ImapLimits::default() },
+        authorities: authorities.clone(),
+    };
+    Ok(imap.mailboxes.iter().map(one).collect())
+}
+
+/// What signs mail of a domain; `None` where nothing does.
+///
+/// # Errors
+/// A key that cannot sign for it.
+pub fn dkim(provider: &EmailProvider, domain: &str) -> anyhow::Result<Option<DkimKey>> {
+    let Some(dkim) = &provider.dkim else { return Ok(None) };
+    let domain = dkim.domain.as_deref().unwrap_or(domain);
+    let key = DkimKey::read(domain, &dkim.selector, dkim.key.expose_secret().as_bytes());
+    key.map(Some).context("dkim cannot sign")
+}
+
+fn login(login: &MailLogin) -> Login {
+    let secret = match &login.secret {
+        MailSecret::Given(secret) => SecretSource::fixed(secret.clone()),
+        MailSecret::File(path) => {
+            let path = path.clone();
+            SecretSource::new(move || {
+                let path = path.clone();
+                async move {
+                    let text = tokio::fs::read_to_string(&path).await;
+                    let text = text.with_context(|| format!("{} cannot be read", path.display()))?;
+                    let cut =
+                        text.strip_suffix('\n').map_or(text.as_str(), |cut| cut.strip_suffix('\r').unwrap_or(cut));
+                    Ok(SecretString::from(cut))
+                }
+            })
+        }
+    };
+    Login { user: login.user.clone(), kind: login.kind, secret }
+}
+
+fn authorities(config: &Config, provider: &EmailProvider) -> anyhow::Result<Vec<Vec<u8>>> {
+    let files = config.net.ca_files.iter().chain(&provider.ca_files);
+    files.map(|path| std::fs::read(path).with_context(|| format!("{} cannot be read", path.display()))).collect()
+}
+
+fn make_spool(path: &Path) -> anyhow::Result<()> {
+    std::fs::create_dir_all(path).with_context(|| format!("spool: the folder {} cannot be made", path.display()))
+}
