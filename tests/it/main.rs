@@ -14,6 +14,7 @@ mod http;
 mod media;
 mod neighbours;
 mod netsapiens;
+mod open_media;
 mod outage;
 mod person;
 mod private;

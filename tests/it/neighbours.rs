@@ -9,7 +9,9 @@ use sandbox::{
 };
 use tokio::net::TcpListener;
 
-use crate::settings::{API_KEY, CCID, CHANNEL, CHANNEL_SECRET, COMPANY, DOMAIN, EVENT_SECRET, USER};
+use crate::settings::{
+    API_KEY, CCID, CHANNEL, CHANNEL_SECRET, COMPANY, DOMAIN, EVENT_SECRET, OPEN_MEDIA_KEY, OPEN_MEDIA_SERVICE, USER,
+};
 
 /// For anything that should happen: long, because the machine is shared, and never waited out when all is well.
 pub(crate) const SOON: Duration = Duration::from_secs(150);
@@ -27,6 +29,7 @@ impl Neighbours {
         let channel = SimChannel { id: COMPANY.to_owned(), secret: CHANNEL_SECRET.to_owned(), webhook_url: None };
         let config = GenesysSimConfig { ccid: CCID.to_owned(), channels: vec![channel] };
         let genesys = GenesysSim::start(listener().await, config, shutdown.clone());
+        genesys.serve_open_media(OPEN_MEDIA_KEY, &[OPEN_MEDIA_SERVICE]);
         genesys.set_redelivery(Redelivery {
             attempts: 200,
             interval: Duration::from_millis(250),

@@ -7,6 +7,8 @@ use test_support::{Version, shared_postgres, shared_vhost};
 
 pub(crate) const CCID: &str = "0ff723ff-6c6f-44e0-9ce3-ce579337eadd";
 pub(crate) const CHANNEL_SECRET: &str = "kq7Hr2mZs9-channel-secret";
+pub(crate) const OPEN_MEDIA_KEY: &str = "gws_Qp7xTn31-open-media-key";
+pub(crate) const OPEN_MEDIA_SERVICE: &str = "sms-in";
 pub(crate) const API_KEY: &str = "nss_Vb51tqWx-api-key";
 pub(crate) const EVENT_SECRET: &str = "Yd83kfLp-event-secret";
 pub(crate) const COMPANY: &str = "13125550100";
@@ -134,6 +136,7 @@ impl Settings {
             name = "main"
             base_url = "{genesys}"
             ccid = "{CCID}"
+            api_key = "{OPEN_MEDIA_KEY}"
             [[provider]]
             name = "crexendo"
             kind = "netsapiens"

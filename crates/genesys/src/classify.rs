@@ -19,11 +19,6 @@ pub(crate) fn classify(
     if status.is_success() {
         return success(&answer);
     }
-    let after = answer.retry_after(now);
-    let later = |blame| {
-        let cause = format!("Genesys answered {}", told(&answer));
-        Refusal::Later { after, blame, maybe_done: false, cause }
-    };
     Err(match status.as_u16() {
         401 => {
             fault(status, format!("Genesys refused the signature (401); check the secret_files of channel {channel}"))
@@ -36,30 +31,42 @@ pub(crate) fn classify(
             status,
             format!("Genesys does not know channel {channel} (404); check its id, and that it is provisioned"),
         ),
-        300..=399 => fault(status, format!("Genesys redirects ({status}); check base_url")),
-        400 => Refusal::Never { code: "bad-request", cause: format!("Genesys refused the message: {}", told(&answer)) },
-        413 => Refusal::Never { code: "too-large", cause: format!("Genesys refused the message: {}", told(&answer)) },
-        415 | 422 => {
-            Refusal::Never { code: "unsupported", cause: format!("Genesys refused the message: {}", told(&answer)) }
-        }
-        429 => later(Blame::Channel),
-        408 | 425 | 502 | 503 | 504 => later(Blame::Tenant),
-        500..=599 => later(Blame::Message),
-        _ => Refusal::Never { code: "refused", cause: format!("Genesys refused the message: {}", told(&answer)) },
+        _ => refused(&answer, now),
     })
 }
 
-fn fault(status: StatusCode, cause: String) -> Refusal {
+/// What an answer means that is no success, and says nothing of whose key, channel or task it is about.
+pub(crate) fn refused(answer: &Answer, now: Timestamp) -> Refusal {
+    let status = answer.status;
+    let after = answer.retry_after(now);
+    let later = |blame| {
+        let cause = format!("Genesys answered {}", told(answer));
+        Refusal::Later { after, blame, maybe_done: false, cause }
+    };
+    let never = |code| Refusal::Never { code, cause: format!("Genesys refused the message: {}", told(answer)) };
+    match status.as_u16() {
+        300..=399 => fault(status, format!("Genesys redirects ({status}); check base_url")),
+        400 => never("bad-request"),
+        413 => never("too-large"),
+        415 | 422 => never("unsupported"),
+        429 => later(Blame::Channel),
+        408 | 425 | 502 | 503 | 504 => later(Blame::Tenant),
+        500..=599 => later(Blame::Message),
+        _ => never("refused"),
+    }
+}
+
+pub(crate) fn fault(status: StatusCode, cause: String) -> Refusal {
     Refusal::ChannelFault { status: status.as_u16(), cause }
 }
 
-fn unanswered(error: CallError) -> Refusal {
+pub(crate) fn unanswered(error: CallError) -> Refusal {
     let maybe_done = matches!(error, CallError::NoAnswer(_));
     Refusal::Later { after: None, blame: Blame::Tenant, maybe_done, cause: format!("Genesys: {error}") }
 }
 
 /// 2xx is success unless its `status.code` says otherwise; a code of 1 may be retried, as in the predecessor (4.0).
-fn success(answer: &Answer) -> Result<Value, Refusal> {
+pub(crate) fn success(answer: &Answer) -> Result<Value, Refusal> {
     let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
     let code = body.get("status").and_then(|status| status.get("code")).and_then(reader::scalar);
     match code.as_deref() {

@@ -8,7 +8,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
 use crate::classify::classify;
-use crate::{MediaSignature, Secrets, reader, sign, wire};
+use crate::{MediaSignature, OpenMediaAccess, Secrets, reader, sign, wire};
 
 /// One Genesys tenant.
 #[derive(Debug, Clone)]
@@ -25,6 +25,8 @@ pub struct Tenant {
     pub send_message_id: bool,
     /// Over which bytes an upload is signed.
     pub media_signature: MediaSignature,
+    /// How tasks are made at it.
+    pub open_media: OpenMediaAccess,
 }
 
 /// What a call on a channel needs.

@@ -14,8 +14,9 @@ mod switch;
 mod testing;
 
 pub use genesys::{
-    AgentMessage, Attempt, GenesysFaults, GenesysSim, GenesysSimConfig, RawBody, ReceivedAttachment, ReceivedMessage,
-    ReceivedReceipt, Redelivery, Refusal, SimChannel, SimMedia, WebhookAnswer, WebhookState, sign,
+    AgentMessage, Attempt, GenesysFaults, GenesysSim, GenesysSimConfig, OpenMediaManners, RawBody, ReceivedAttachment,
+    ReceivedMessage, ReceivedReceipt, Redelivery, Refusal, SimChannel, SimInteraction, SimMedia, WebhookAnswer,
+    WebhookState, sign,
 };
 pub use netsapiens::{
     ConsumerFile, ConsumerSms, EventOptions, NetSapiensFaults, NetSapiensSim, NetSapiensSimConfig, SendAnswer, SentSms,

@@ -12,6 +12,7 @@ mod healthcheck;
 mod ledger;
 mod load;
 mod netsapiens;
+mod open_media;
 mod output;
 mod person;
 mod queues;
@@ -71,6 +72,9 @@ enum Command {
     /// Try a Genesys tenant, or ourselves, in a minute.
     #[command(subcommand)]
     Genesys(genesys::Genesys),
+    /// Try a tenant's tasks for agents: create, get, stop and update them.
+    #[command(subcommand)]
+    OpenMedia(open_media::OpenMedia),
     /// Try a NetSapiens account: its numbers, sessions, messages, subscriptions and keys.
     Netsapiens(netsapiens::NetSapiens),
     /// What was done to the outside world.
@@ -127,6 +131,7 @@ async fn dispatch(command: Command) -> Result<(), Exit> {
         Command::Consent(command) => command.run().await,
         Command::Topology(command) => command.run().await,
         Command::Genesys(command) => command.run().await,
+        Command::OpenMedia(command) => command.run().await,
         Command::Netsapiens(command) => command.run().await,
         Command::Ledger(command) => command.run().await,
         Command::Healthcheck(command) => command.run().await,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use broker::Pace;
-use genesys::{MediaSignature, SecretEncoding, Secrets};
+use genesys::{BodyWrapper, MediaSignature, SecretEncoding, Secrets};
 use model::{ChannelId, ChannelName, Country, NeighbourName};
 use secrecy::SecretString;
 
@@ -73,6 +73,8 @@ pub(super) fn genesys(section: Section<'_>) -> Option<Genesys> {
         ("empty", MediaSignature::Empty),
     ];
     let media_signature = section.word("media_signature", &words).unwrap_or_default();
+    let words = [("data", BodyWrapper::Data), ("bare", BodyWrapper::Bare)];
+    let open_media_body = section.word("open_media_body", &words).unwrap_or_default();
     let pace = pace(&section);
     section.finish();
     Some(Genesys {
@@ -83,6 +85,7 @@ pub(super) fn genesys(section: Section<'_>) -> Option<Genesys> {
         send_api_key,
         send_message_id,
         media_signature,
+        open_media_body,
         pace,
     })
 }

@@ -186,6 +186,8 @@ pub struct Genesys {
     pub send_message_id: bool,
     /// Over which bytes an upload is signed.
     pub media_signature: genesys::MediaSignature,
+    /// Whether bodies of the Open Media API are wrapped.
+    pub open_media_body: genesys::BodyWrapper,
     /// How many calls it is given.
     pub pace: Option<Pace>,
 }

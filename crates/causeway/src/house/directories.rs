@@ -196,6 +196,7 @@ fn tenant_clients<'a>(
             channel_api_key: tenant.api_key.clone().filter(|_| tenant.send_api_key),
             send_message_id: tenant.send_message_id,
             media_signature: tenant.media_signature,
+            open_media: genesys::OpenMediaAccess { api_key: tenant.api_key.clone(), wrapper: tenant.open_media_body },
         };
         (tenant.name.clone(), genesys::Client::new(settings, http.clone(), clock.clone()))
     })
@@ -203,6 +204,11 @@ fn tenant_clients<'a>(
 
 fn access(channel: &crate::config::Channel) -> genesys::ChannelAccess {
     genesys::ChannelAccess { name: channel.name.clone(), id: channel.id.clone(), secrets: channel.secrets.clone() }
+}
+
+/// The client of a tenant, for commands.
+pub(crate) fn tenant_door(config: &Config, name: &str, http: &HttpClient, clock: &Clock) -> Option<genesys::Client> {
+    tenant_clients(config, http, clock).find(|(known, _)| known.as_str() == name).map(|(_, client)| client)
 }
 
 /// Every channel with the client of its tenant, for commands.

@@ -63,6 +63,7 @@ fn client(base_url: String) -> Client {
         channel_api_key: None,
         media_signature: MediaSignature::WholeBody,
         send_message_id: true,
+        open_media: OpenMediaAccess::default(),
     };
     let config = HttpClientConfig { connect_timeout: Duration::from_secs(5), ca_files: Vec::new(), proxy: None };
     Client::new(tenant, HttpClient::new(&config).unwrap(), Clock::system())

@@ -54,6 +54,7 @@ async fn far(media_signature: MediaSignature, status: u16, kind: &'static str, b
         channel_api_key: None,
         send_message_id: true,
         media_signature,
+        open_media: crate::OpenMediaAccess::default(),
     };
     let http = HttpClientConfig { connect_timeout: Duration::from_secs(5), ca_files: Vec::new(), proxy: None };
     Far { client: Client::new(tenant, HttpClient::new(&http).unwrap(), Clock::system()), seen, _server: server }

@@ -13,10 +13,10 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 use runtime::http_server::read_body;
 use serde_json::json;
 
-use super::media;
 use super::message::{self, Kind, Posted};
 use super::state::State;
 use super::types::{ReceivedMessage, ReceivedReceipt, Refusal, WebhookState};
+use super::{media, open_media};
 use crate::door::{BODY_LIMIT, BODY_READ, cut_off, cut_short};
 
 pub(super) fn routes(state: Arc<State>) -> Router {
@@ -25,7 +25,8 @@ pub(super) fn routes(state: Arc<State>) -> Router {
         .route("/nexus/v3/channels/{channel_id}/messages", post(messages))
         .fallback(missing)
         .with_state(Arc::clone(&state))
-        .merge(media::routes(state))
+        .merge(media::routes(Arc::clone(&state)))
+        .merge(open_media::routes(state))
 }
 
 async fn messages(

@@ -1,9 +1,10 @@
-//! Genesys Digital Channels, as its Third-Party Messaging documents describe it.
+//! Genesys Digital Channels, as its Third-Party Messaging and Open Media documents describe it.
 
 mod api;
 mod faults;
 mod media;
 mod message;
+mod open_media;
 mod sim;
 mod state;
 mod types;
@@ -14,8 +15,8 @@ pub use message::sign;
 pub use sim::GenesysSim;
 pub(crate) use sim::client;
 pub use types::{
-    AgentMessage, Attempt, GenesysSimConfig, RawBody, ReceivedAttachment, ReceivedMessage, ReceivedReceipt, Redelivery,
-    Refusal, SimChannel, SimMedia, WebhookAnswer, WebhookState,
+    AgentMessage, Attempt, GenesysSimConfig, OpenMediaManners, RawBody, ReceivedAttachment, ReceivedMessage,
+    ReceivedReceipt, Redelivery, Refusal, SimChannel, SimInteraction, SimMedia, WebhookAnswer, WebhookState,
 };
 
 #[cfg(test)]

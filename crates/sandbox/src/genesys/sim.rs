@@ -10,8 +10,8 @@ use uuid::Uuid;
 use super::faults::GenesysFaults;
 use super::state::State;
 use super::types::{
-    AgentMessage, GenesysSimConfig, RawBody, ReceivedMessage, ReceivedReceipt, Redelivery, Refusal, SimMedia,
-    WebhookAnswer, WebhookState,
+    AgentMessage, GenesysSimConfig, OpenMediaManners, RawBody, ReceivedMessage, ReceivedReceipt, Redelivery, Refusal,
+    SimInteraction, SimMedia, WebhookAnswer, WebhookState,
 };
 use super::{api, webhook};
 use crate::crew::Crew;
@@ -85,6 +85,32 @@ impl GenesysSim {
     /// Forgets an agent's file, as a retention nobody documented would.
     pub fn forget_media(&self, id: &str) {
         self.state.room().media.retain(|media| media.id != id);
+    }
+
+    /// Serves the Open Media API with this key from now on, for these services.
+    pub fn serve_open_media(&self, key: &str, services: &[&str]) {
+        let mut room = self.state.room();
+        room.open_media_key = Some(key.to_owned());
+        room.open_media_services = services.iter().map(|service| (*service).to_owned()).collect();
+    }
+
+    /// Behaves otherwise, from now on, where the documents of the Open Media API are silent.
+    pub fn set_open_media_manners(&self, manners: OpenMediaManners) {
+        self.state.room().manners = manners;
+    }
+
+    /// The tasks that were made for agents, oldest first.
+    pub fn interactions(&self) -> Vec<SimInteraction> {
+        self.state.room().interactions.to_vec()
+    }
+
+    /// An agent marks a task as done.
+    pub fn agent_finishes(&self, interaction_id: &str) {
+        let mut room = self.state.room();
+        let found = room.interactions.iter_mut().find(|one| one.id == interaction_id);
+        found.into_iter().for_each(|one| one.stopped = true);
+        drop(room);
+        self.state.changed();
     }
 
     /// Posts any body as a signed webhook, once.

@@ -7,8 +7,8 @@ use tokio::sync::watch;
 
 use super::faults::Faults;
 use super::types::{
-    AgentMessage, Attempt, GenesysSimConfig, ReceivedMessage, ReceivedReceipt, Redelivery, Refusal, SimChannel,
-    SimMedia, WebhookState,
+    AgentMessage, Attempt, GenesysSimConfig, OpenMediaManners, ReceivedMessage, ReceivedReceipt, Redelivery, Refusal,
+    SimChannel, SimInteraction, SimMedia, WebhookState,
 };
 use crate::crew::Foreman;
 use crate::kept::Kept;
@@ -34,6 +34,11 @@ pub(super) struct Room {
     pub(super) refusals: Kept<Refusal>,
     pub(super) agent: Kept<AgentMessage>,
     pub(super) media: VecDeque<SimMedia>,
+    pub(super) interactions: Kept<SimInteraction>,
+    /// What calls of the Open Media API must carry; it is not served where there is none.
+    pub(super) open_media_key: Option<String>,
+    pub(super) open_media_services: Vec<String>,
+    pub(super) manners: OpenMediaManners,
     last_id: (i64, u32),
 }
 
@@ -54,6 +59,10 @@ impl State {
             refusals: Kept::default(),
             agent: Kept::default(),
             media: VecDeque::new(),
+            interactions: Kept::default(),
+            open_media_key: None,
+            open_media_services: Vec::new(),
+            manners: OpenMediaManners::default(),
             last_id: (0, 0),
         };
         let (changes, _) = watch::channel(0);

@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -100,6 +101,44 @@ impl SimMedia {
     pub fn url(&self) -> String {
         format!("genesys://nexus/{}", self.id)
     }
+}
+
+/// What a tenant's Open Media API does where the documents are silent.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct OpenMediaManners {
+    /// Bodies stand by themselves, and not under `data`.
+    pub bare_bodies: bool,
+    /// A task that has ended can still be looked at.
+    pub shows_stopped: bool,
+    /// The external id of one that has ended can be used again.
+    pub reuses_external_ids: bool,
+    /// An answer tells nothing of the task, not even its id.
+    pub tells_nothing: bool,
+}
+
+/// A task for an agent that the bridge made.
+#[derive(Debug, Clone)]
+pub struct SimInteraction {
+    /// When.
+    pub at: Timestamp,
+    /// Its id.
+    pub id: String,
+    /// The service of the path.
+    pub service: String,
+    /// `externalId`
+    pub external_id: Option<String>,
+    /// `parentInteractionId`
+    pub parent: Option<String>,
+    /// `receivedAt`
+    pub received_at: Option<String>,
+    /// What it holds now.
+    pub user_data: BTreeMap<String, String>,
+    /// It has ended.
+    pub stopped: bool,
+    /// `reasonSystemName` of its stop.
+    pub stop_reason: Option<String>,
+    /// How often it was changed.
+    pub updates: u32,
 }
 
 /// A receipt that the bridge brought.
