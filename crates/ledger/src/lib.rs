@@ -5,6 +5,7 @@
 
 mod common;
 mod consent;
+mod interactions;
 mod ledger;
 mod marks;
 mod passport;
@@ -19,9 +20,10 @@ mod types;
 pub mod contract;
 
 pub use consent::{Consent, ConsentRecord};
+pub use interactions::{Interaction, InteractionState, KeptInteraction};
 pub use ledger::{Config, Ledger, PostgresConfig, SqliteConfig, TimeSource};
 pub use marks::{Lease, Mark};
-pub use person::{Erased, Erasure, KeptArrival, KeptEffect, KeptReceipt, KeptSession, Person};
+pub use person::{Erased, Erasure, KeptArrival, KeptEffect, KeptReceipt, KeptSession, KeptTask, Person};
 pub use types::{
     ArrivalVerdict, AttemptId, Begin, Effect, Entry, Incoming, LedgerError, Line, Outcome, POISON, Parties,
     ReceiptVerdict, Reopened, Reported, Standing, What,

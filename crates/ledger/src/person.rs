@@ -26,6 +26,8 @@ pub struct Person {
     pub arrivals: Vec<KeptArrival>,
     /// Their conversations at the provider.
     pub sessions: Vec<KeptSession>,
+    /// The tasks at Genesys their conversations stand in.
+    pub interactions: Vec<KeptTask>,
 }
 
 /// A message.
@@ -92,6 +94,17 @@ pub struct KeptSession {
     pub used_at: Timestamp,
 }
 
+/// A task at Genesys.
+#[derive(Debug, Serialize)]
+pub struct KeptTask {
+    /// The channel.
+    pub channel: ChannelName,
+    /// What is known of it, as the ledger writes it.
+    pub interaction: String,
+    /// When something was put into it last.
+    pub touched_at: Timestamp,
+}
+
 /// What became of an erasure.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -115,6 +128,8 @@ pub struct Erased {
     pub arrivals: u64,
     /// Sessions.
     pub sessions: u64,
+    /// Tasks at Genesys; what stands in them there stays.
+    pub interactions: u64,
     /// Ids and reports of the provider.
     pub reports: u64,
     /// Arrivals that stay for three days at most, without an address: a message may still come by another path.

@@ -117,6 +117,9 @@ impl Export {
         for session in &person.sessions {
             output::line(&format!("session {} on {}, used {:.0}", session.session, session.channel, session.used_at));
         }
+        for task in &person.interactions {
+            output::line(&format!("interaction on {}, used {:.0}: {}", task.channel, task.touched_at, task.interaction));
+        }
         if person.effects.is_empty() && person.sessions.is_empty() {
             output::line("the ledger holds nothing of this consumer");
         }
@@ -185,6 +188,7 @@ fn tell(erased: &Erased) {
         ("receipts", erased.receipts),
         ("arrivals", erased.arrivals),
         ("sessions", erased.sessions),
+        ("interactions", erased.interactions),
         ("ids and reports of the provider", erased.reports),
     ] {
         output::line(&format!("{count:>6}  {kind}"));

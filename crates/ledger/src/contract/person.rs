@@ -68,6 +68,7 @@ pub async fn a_person_is_erased_and_nothing_is_done_twice(fresh: Fresh) {
         timeline: lines,
         receipts: 1,
         arrivals: 0,
+        interactions: 0,
         sessions: 1,
         reports: erased.reports,
         arrivals_kept: 1,

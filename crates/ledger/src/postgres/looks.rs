@@ -6,15 +6,16 @@ use tokio_postgres::{Error, Row};
 
 use super::fault::{FASTER, Fault};
 use super::link::{Link, in_time};
-use super::{consents, digest, millis, person, reports, text, timestamp, unknown};
+use super::{consents, digest, interactions, millis, person, reports, text, timestamp, unknown};
 use crate::common::{CLAIMED, LINES, Raw, SENT_WITH_AN_ID, by_message, foreign_id, numbers};
+use crate::interactions::{KeptInteraction, Put};
 use crate::receipts::{State, verdict};
 use crate::{ConsentRecord, Line, Person, ReceiptVerdict};
 
 /// Whoever asked.
 pub(crate) type Caller<T> = oneshot::Sender<Result<T, String>>;
 
-/// A question that changes nothing, and waits for no lock.
+/// A question, beside all transactions.
 pub(crate) enum Look {
     /// The timelines a query names.
     Timeline(String, Caller<Vec<Line>>),
@@ -32,6 +33,12 @@ pub(crate) enum Look {
     Consent(ChannelName, Address, Caller<Option<ConsentRecord>>),
     /// The records behind a channel and consumer, so many.
     ConsentsAfter((String, String), u32, Caller<Vec<ConsentRecord>>),
+    /// The newest task of a conversation, by channel and consumer.
+    Interaction(ChannelName, String, Caller<Option<KeptInteraction>>),
+    /// Puts one: the only one of these that writes, in a single statement.
+    PutInteraction(Put, Caller<Option<u64>>),
+    /// Tasks of a channel that nothing was put into since then.
+    IdleInteractions(ChannelName, Timestamp, Caller<Vec<KeptInteraction>>),
     /// What time it is there.
     Now(Caller<Timestamp>),
 }
@@ -56,6 +63,22 @@ impl Look {
             Self::ConsentsAfter(after, limit, caller) => {
                 answer(caller, in_time(consents::after(link, &after, limit)).await)
             }
+            Self::Interaction(channel, consumer, caller) => {
+                answer(caller, in_time(interactions::find(link, &channel, &consumer)).await)
+            }
+            Self::PutInteraction(put, caller) => {
+                let put = async {
+                    let now = match given {
+                        Some(given) => given,
+                        None => now(link).await?,
+                    };
+                    interactions::put(link, &put, now).await
+                };
+                answer(caller, in_time(put).await)
+            }
+            Self::IdleInteractions(channel, since, caller) => {
+                answer(caller, in_time(interactions::idle(link, &channel, since)).await)
+            }
             Self::Now(caller) => answer(caller, in_time(now(link)).await.map(|now| given.unwrap_or(now))),
         }
     }
@@ -70,6 +93,9 @@ impl Look {
             Self::Person(_, caller) => tell(caller, Err(why.to_owned())),
             Self::Consent(.., caller) => tell(caller, Err(why.to_owned())),
             Self::ConsentsAfter(.., caller) => tell(caller, Err(why.to_owned())),
+            Self::Interaction(.., caller) => tell(caller, Err(why.to_owned())),
+            Self::PutInteraction(.., caller) => tell(caller, Err(why.to_owned())),
+            Self::IdleInteractions(.., caller) => tell(caller, Err(why.to_owned())),
             Self::Now(caller) => tell(caller, Err(why.to_owned())),
         }
     }

@@ -11,6 +11,7 @@ mod dial;
 pub(crate) mod effects;
 mod fault;
 pub(crate) mod incoming;
+mod interactions;
 mod link;
 mod load;
 pub(crate) mod looks;

@@ -9,7 +9,7 @@ use super::looks::line;
 use super::{digest, millis, text, timestamp, unknown};
 use crate::common::by_message;
 use crate::person::{ARRIVES_AGAIN, GOES_ON, ROWS};
-use crate::{Erased, Erasure, KeptArrival, KeptEffect, KeptReceipt, KeptSession, Parties, Person};
+use crate::{Erased, Erasure, KeptArrival, KeptEffect, KeptReceipt, KeptSession, KeptTask, Parties, Person};
 
 const EFFECTS: &str = "SELECT family, id, channel, target, foreign_id, trace, received_at, outcome, parties
     FROM causeway.effects WHERE consumer = $1 AND family <> 'receipts' ORDER BY received_at DESC LIMIT $2";
@@ -24,6 +24,9 @@ const ARRIVALS: &str = "SELECT a.channel, a.id, a.path, a.fingerprint, a.arrived
 const SESSIONS: &str =
     "SELECT channel, session, used_at FROM causeway.sessions WHERE consumer = $1 ORDER BY channel LIMIT $2";
 
+const INTERACTIONS: &str =
+    "SELECT channel, value, touched_at FROM causeway.interactions WHERE consumer = $1 ORDER BY channel LIMIT $2";
+
 const IN_HAND: &str = "SELECT count(*) FROM causeway.effects WHERE consumer = $1 AND attempt IS NOT NULL
     AND outcome IS NULL AND deadline > $2";
 const LOCK: &str = "SELECT 1 FROM causeway.effects WHERE consumer = $1 ORDER BY family, id FOR UPDATE";
@@ -37,6 +40,7 @@ const NO_SENT: &str =
 const NO_TIMELINE: &str = "DELETE FROM causeway.timeline AS t USING causeway.effects AS e
     WHERE e.consumer = $1 AND t.id = e.id";
 const NO_SESSIONS: &str = "DELETE FROM causeway.sessions WHERE consumer = $1";
+const NO_INTERACTIONS: &str = "DELETE FROM causeway.interactions WHERE consumer = $1";
 const NO_RECEIPT_EFFECTS: &str = "DELETE FROM causeway.effects WHERE consumer = $1 AND family = 'receipts'";
 /// What was done stays done; what waits to be tried stays what it is. Neither knows for whom.
 const TOMBSTONES: &str = r#"UPDATE causeway.effects SET consumer = '', parties = NULL,
@@ -59,10 +63,12 @@ pub(super) async fn person(link: &Link, consumer: &str) -> Result<Person, Fault>
     let receipts = link.client.query(RECEIPTS, &[&keys(&effects, &consumer)]).await.map_err(fault)?;
     let arrivals = link.client.query(ARRIVALS, &of).await.map_err(fault)?;
     let sessions = link.client.query(SESSIONS, &of).await.map_err(fault)?;
+    let interactions = link.client.query(INTERACTIONS, &of).await.map_err(fault)?;
+    let interactions = interactions.iter().map(task).collect::<Result<_, _>>().map_err(fault)?;
     let receipts = receipts.iter().map(receipt).collect::<Result<_, _>>().map_err(fault)?;
     let arrivals = arrivals.iter().map(arrival).collect::<Result<_, _>>().map_err(fault)?;
     let sessions = sessions.iter().map(session).collect::<Result<_, _>>().map_err(fault)?;
-    Ok(Person { effects, timeline, receipts, arrivals, sessions })
+    Ok(Person { effects, timeline, receipts, arrivals, sessions, interactions })
 }
 
 /// Under what the receipts of these replies are kept.
@@ -121,6 +127,14 @@ fn session(row: &Row) -> Result<KeptSession, Error> {
     })
 }
 
+fn task(row: &Row) -> Result<KeptTask, Error> {
+    Ok(KeptTask {
+        channel: ChannelName::new(row.try_get::<_, String>(0)?),
+        interaction: row.try_get(1)?,
+        touched_at: timestamp(row.try_get(2)?),
+    })
+}
+
 pub(super) async fn erase(link: &Link, consumer: &str, now: Timestamp) -> Result<Erasure, Fault> {
     let consumer = text(consumer);
     let client = &link.client;
@@ -152,8 +166,9 @@ async fn erased(link: &Link, consumer: &String, now: Timestamp) -> Result<Erased
     let reports = gone(NO_REPORTS, &[consumer]).await? + gone(NO_SENT, &[consumer]).await?;
     let timeline = gone(NO_TIMELINE, &[consumer]).await?;
     let sessions = gone(NO_SESSIONS, &[consumer]).await?;
+    let interactions = gone(NO_INTERACTIONS, &[consumer]).await?;
     gone(NO_RECEIPT_EFFECTS, &[consumer]).await?;
     let effects = gone(TOMBSTONES, &[consumer, &millis(now)]).await?;
     let arrivals_kept = all_arrivals.saturating_sub(arrivals);
-    Ok(Erased { effects, timeline, receipts, arrivals, sessions, reports, arrivals_kept })
+    Ok(Erased { effects, timeline, receipts, arrivals, sessions, interactions, reports, arrivals_kept })
 }

@@ -8,7 +8,7 @@ const ROWS: i64 = 500;
 
 /// What is old, by table. A row another process works on is left to the next time. An attempt that is open is business that is
 /// not finished, however old.
-const STATEMENTS: [&str; 5] = [
+const STATEMENTS: [&str; 6] = [
     "DELETE FROM causeway.effects WHERE (family, id) IN (SELECT family, id FROM causeway.effects
         WHERE made_at < $1 AND touched_at < $1 AND attempt IS NULL ORDER BY made_at LIMIT $2 FOR UPDATE SKIP LOCKED)",
     "DELETE FROM causeway.timeline WHERE seq IN (
@@ -19,6 +19,8 @@ const STATEMENTS: [&str; 5] = [
         WHERE arrived_at < $1 ORDER BY arrived_at LIMIT $2 FOR UPDATE SKIP LOCKED)",
     "DELETE FROM causeway.sent WHERE key IN (SELECT key FROM causeway.sent
         WHERE made_at < $1 ORDER BY made_at LIMIT $2 FOR UPDATE SKIP LOCKED)",
+    "DELETE FROM causeway.interactions WHERE key IN (SELECT key FROM causeway.interactions
+        WHERE touched_at < $1 ORDER BY touched_at LIMIT $2 FOR UPDATE SKIP LOCKED)",
 ];
 /// Reports that were kept long enough, and those above what is kept; whether anybody ever sent a message for each.
 const REPORTS_GONE: &str = "DELETE FROM causeway.reports AS r USING (

@@ -7,7 +7,7 @@ use super::fault;
 /// A foreign id has no length that could be relied on, and a B-tree refuses what is long: such columns have hash indexes, which
 /// take anything, or a digest as their key. What is touched after it was made has no index on the time of that touch, so that
 /// the end of an effect changes its row in place and no index.
-const STEPS: [&str; 4] = [
+const STEPS: [&str; 5] = [
     r#"
 CREATE TABLE causeway.effects (
     family      TEXT COLLATE "C" NOT NULL,
@@ -121,6 +121,19 @@ CREATE TABLE causeway.consents (
     changed_by TEXT COLLATE "C" NOT NULL,
     changed_at BIGINT NOT NULL
 );
+"#,
+    r#"
+CREATE TABLE causeway.interactions (
+    key        BYTEA PRIMARY KEY,
+    channel    TEXT COLLATE "C" NOT NULL,
+    consumer   TEXT COLLATE "C" NOT NULL,
+    value      TEXT COLLATE "C" NOT NULL,
+    state      TEXT COLLATE "C" NOT NULL,
+    version    BIGINT NOT NULL,
+    touched_at BIGINT NOT NULL
+);
+CREATE INDEX interactions_by_age ON causeway.interactions (touched_at);
+CREATE INDEX interactions_by_consumer ON causeway.interactions USING hash (consumer);
 "#,
 ];
 

@@ -5,6 +5,7 @@ pub(crate) mod consents;
 pub(crate) mod effects;
 mod file;
 pub(crate) mod incoming;
+pub(crate) mod interactions;
 pub(crate) mod marks;
 pub(crate) mod person;
 mod reader;

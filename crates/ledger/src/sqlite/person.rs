@@ -3,7 +3,7 @@ use rusqlite::{Row, params};
 
 use super::{Book, millis, timeline, timestamp, unknown};
 use crate::person::{ARRIVES_AGAIN, GOES_ON, ROWS};
-use crate::{Erased, Erasure, KeptArrival, KeptEffect, KeptReceipt, KeptSession, Parties, Person};
+use crate::{Erased, Erasure, KeptArrival, KeptEffect, KeptReceipt, KeptSession, KeptTask, Parties, Person};
 
 const THEIRS: &str = "(SELECT id FROM effects WHERE consumer = ?1)";
 
@@ -18,6 +18,7 @@ pub(crate) fn person(book: &Book<'_>, consumer: &str) -> rusqlite::Result<Person
         receipts,
         arrivals: arrivals(book, consumer)?,
         sessions: sessions(book, consumer)?,
+        interactions: interactions(book, consumer)?,
         effects,
     })
 }
@@ -102,6 +103,18 @@ fn sessions(book: &Book<'_>, consumer: &str) -> rusqlite::Result<Vec<KeptSession
     book.connection.prepare_cached(select)?.query_map([consumer], read)?.collect()
 }
 
+fn interactions(book: &Book<'_>, consumer: &str) -> rusqlite::Result<Vec<KeptTask>> {
+    let select = "SELECT channel, value, touched_at FROM interactions WHERE consumer = ?1 ORDER BY channel";
+    let read = |row: &Row<'_>| {
+        Ok(KeptTask {
+            channel: ChannelName::new(row.get::<_, String>(0)?),
+            interaction: row.get(1)?,
+            touched_at: timestamp(row.get(2)?),
+        })
+    };
+    book.connection.prepare_cached(select)?.query_map([consumer], read)?.collect()
+}
+
 pub(crate) fn erase(book: &Book<'_>, consumer: &str) -> rusqlite::Result<Erasure> {
     let going_on = millis(book.now.saturating_sub(GOES_ON).unwrap_or_default());
     let select = "SELECT count(*) FROM effects WHERE consumer = ?1 AND attempt IS NOT NULL AND outcome IS NULL AND deadline > ?2";
@@ -129,11 +142,12 @@ pub(crate) fn erase(book: &Book<'_>, consumer: &str) -> rusqlite::Result<Erasure
     let named = delete(&format!("DELETE FROM sent WHERE id IN {THEIRS}"))?;
     let timeline = delete("DELETE FROM timeline WHERE effect IN (SELECT row FROM effects WHERE consumer = ?1)")?;
     let sessions = delete("DELETE FROM sessions WHERE consumer = ?1")?;
+    let interactions = delete("DELETE FROM interactions WHERE consumer = ?1")?;
     delete(&format!("DELETE FROM effects WHERE consumer = ?1 AND +family = '{}'", Family::Receipts.word()))?;
     let effects = tombstones(book, consumer)?;
     let reports = reports + named;
     let arrivals_kept = all_arrivals.saturating_sub(arrivals);
-    Ok(Erasure::Erased(Erased { effects, timeline, receipts, arrivals, sessions, reports, arrivals_kept }))
+    Ok(Erasure::Erased(Erased { effects, timeline, receipts, arrivals, sessions, interactions, reports, arrivals_kept }))
 }
 
 /// What was done stays done; what waits to be tried stays what it is. Neither knows for whom.

@@ -22,6 +22,8 @@ pub(super) fn forget(connection: &Connection, now: i64, before: i64) -> rusqlite
             (SELECT row FROM (SELECT row, arrived_at FROM arrivals ORDER BY row LIMIT ?2) WHERE arrived_at < ?1)",
         "DELETE FROM sent WHERE (provider, foreign_id) IN
             (SELECT provider, foreign_id FROM sent WHERE made_at < ?1 LIMIT ?2)",
+        "DELETE FROM interactions WHERE (channel, consumer) IN
+            (SELECT channel, consumer FROM interactions WHERE touched_at < ?1 LIMIT ?2)",
     ];
     let mut more = false;
     for statement in statements {

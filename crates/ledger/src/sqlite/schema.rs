@@ -1,7 +1,7 @@
 use rusqlite::Connection;
 
 /// One step to the next schema. Each release works with the schema before and after its own, so a step only adds.
-const STEPS: [&str; 5] = [
+const STEPS: [&str; 6] = [
     "
 CREATE TABLE effects (
     family      TEXT NOT NULL,
@@ -174,6 +174,18 @@ CREATE INDEX effects_by_age ON effects (touched_at) WHERE attempt IS NULL;
 CREATE INDEX timeline_by_effect ON timeline (effect);
 CREATE UNIQUE INDEX arrivals_by_id ON arrivals (id, channel);
 CREATE INDEX arrivals_by_fingerprint ON arrivals (fingerprint, sent_at);
+",
+    "
+CREATE TABLE interactions (
+    channel    TEXT NOT NULL,
+    consumer   TEXT NOT NULL,
+    value      TEXT NOT NULL,
+    state      TEXT NOT NULL,
+    version    INTEGER NOT NULL,
+    touched_at INTEGER NOT NULL,
+    PRIMARY KEY (channel, consumer)
+) WITHOUT ROWID;
+CREATE INDEX interactions_by_age ON interactions (touched_at);
 ",
 ];
 
