@@ -118,6 +118,7 @@ fn text(number: usize) -> InboundMessage {
         session: None,
         arrival: Arrival { path: ArrivalPath::MessageEvent, fingerprint: number.to_string(), sent_at: None },
         unread: None,
+        mail: None,
         trace: TraceId::new("sick"),
         received_at: runtime::Clock::system().now(),
     }

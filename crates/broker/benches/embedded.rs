@@ -77,6 +77,7 @@ fn message(conversation: u64, number: u64) -> anyhow::Result<InboundMessage> {
         session: None,
         arrival: Arrival { path: ArrivalPath::MessageEvent, fingerprint: String::new(), sent_at: None },
         unread: None,
+        mail: None,
         trace: TraceId::new("5767ea58-1511-4a98-bc56-7f34c43e3a51"),
         received_at: clock.now(),
     };

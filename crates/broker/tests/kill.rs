@@ -36,6 +36,7 @@ fn message(publisher: u32, number: u64) -> InboundMessage {
         session: None,
         arrival: Arrival { path: ArrivalPath::MessageEvent, fingerprint: String::new(), sent_at: None },
         unread: None,
+        mail: None,
         trace: TraceId::new("trace"),
         received_at: Clock::system().now(),
     }

@@ -23,6 +23,9 @@ pub struct InboundFile {
     pub size: Option<u64>,
     /// The provider's id of the row that holds it, under which it is asked again.
     pub row: Option<String>,
+    /// Why it is not passed on, where that was known when the message came in; it is not looked for then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<String>,
 }
 
 impl InboundFiles {

@@ -2,8 +2,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Address, ChannelName, ConversationKey, Family, InboundFiles, MessageId, NeighbourName, Private, Queued, ReasonCode,
-    ReceiptStatus, SessionId, TraceId,
+    Address, ChannelName, ConversationKey, Family, InboundFiles, InboundMail, MessageId, NeighbourName, Private,
+    Queued, ReasonCode, ReceiptStatus, SessionId, TraceId,
 };
 
 /// The way a consumer's message was learnt of. The same message may come in by two.
@@ -62,6 +62,9 @@ pub struct InboundMessage {
     /// What has to be read in the session first; nothing where the message is all there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unread: Option<Unread>,
+    /// What it says as a mail. The text is readable without it: it is for a program that is older than mail.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mail: Option<Box<InboundMail>>,
     /// The trace.
     pub trace: TraceId,
     /// When the house accepted it.

@@ -43,6 +43,7 @@ impl Destination {
             session: text.session.clone(),
             arrival: text.arrival.clone(),
             unread: text.unread.then_some(if text.files.is_empty() { Unread::Text } else { Unread::Media }),
+            mail: None,
             trace,
             received_at,
         }
@@ -91,6 +92,7 @@ impl Destination {
             session: Some(trigger.session.clone()),
             arrival,
             unread: Some(Unread::Session),
+            mail: None,
             trace,
             received_at,
         }

@@ -60,6 +60,7 @@ pub fn message(conversation: u32, number: u32) -> InboundMessage {
         session: None,
         arrival: Arrival { path: ArrivalPath::MessageEvent, fingerprint: String::new(), sent_at: None },
         unread: None,
+        mail: None,
         trace: TraceId::new("trace"),
         received_at: start(),
     }

@@ -43,6 +43,7 @@ fn message(number: u32, received_at: Timestamp) -> InboundMessage {
         session: None,
         arrival: Arrival { path: ArrivalPath::MessageEvent, fingerprint: String::new(), sent_at: None },
         unread: None,
+        mail: None,
         trace: TraceId::new("trace"),
         received_at,
     }

@@ -32,6 +32,7 @@ pub(super) fn file_of(fields: &Fields, types: &[&str], sizes: &[&str]) -> Option
         media_type: media_type.map(str::to_owned),
         size: size.and_then(|size| size.parse().ok()).filter(|size| *size > 0),
         row: fields.first(&["id"]).map(str::to_owned),
+        refused: None,
     })
 }
 

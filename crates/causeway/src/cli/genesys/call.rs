@@ -77,6 +77,7 @@ impl Send {
             session: None,
             arrival: Arrival { path: ArrivalPath::MessageEvent, fingerprint: String::new(), sent_at: None },
             unread: None,
+            mail: None,
             trace: trace(),
             received_at: now,
         };
