@@ -28,7 +28,7 @@ const CRATES: &[(&str, u8, &[&str])] = &[
             "webhook-ingest",
         ],
     ),
-    ("ingress", 3, &["blobs", "broker", "ledger", "model", "runtime", "sms"]),
+    ("ingress", 3, &["blobs", "broker", "email", "ledger", "model", "runtime", "sms"]),
     ("genesys-outbound", 3, &["blobs", "broker", "genesys", "ledger", "model", "runtime", "sms"]),
     ("webhook-ingest", 3, &["broker", "genesys", "model", "runtime"]),
     ("consumer-outbound", 3, &["broker", "ledger", "model", "runtime", "sms"]),

@@ -31,7 +31,8 @@ const MAGIC: &[(&[u8], Kind)] = &[
     (b"OggS", kind("audio/ogg", "ogg")),
     (b"\x1aE\xdf\xa3", kind("video/webm", "webm")),
     (b"%PDF-", kind("application/pdf", "pdf")),
-    (b"PK\x03\x04", kind("application/zip", "zip")),
+    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", kind("application/x-ole-storage", "doc")),
+    (b"\x78\x9f\x3e\x22", kind("application/ms-tnef", "dat")),
     (b"\x1f\x8b", kind("application/gzip", "gz")),
     (b"MZ", kind("application/vnd.microsoft.portable-executable", "exe")),
     (b"\x7fELF", kind("application/x-executable", "bin")),
@@ -41,7 +42,7 @@ impl Kind {
     /// Looks at the first bytes; `None` for what nothing is known of.
     pub fn of(head: &[u8]) -> Option<Self> {
         let fixed = MAGIC.iter().find(|(magic, _)| head.starts_with(magic)).map(|(_, kind)| *kind);
-        fixed.or_else(|| boxed(head)).or_else(|| riff(head)).or_else(|| text(head))
+        fixed.or_else(|| zip(head)).or_else(|| boxed(head)).or_else(|| riff(head)).or_else(|| text(head))
     }
 }
 
@@ -58,6 +59,35 @@ fn boxed(head: &[u8]) -> Option<Kind> {
         [b'3', b'g', ..] => kind("video/3gpp", "3gp"),
         _ => kind("video/mp4", "mp4"),
     })
+}
+
+/// Office documents are archives that name themselves in their first entries.
+const OFFICE: &[(&[u8], Kind)] = &[
+    (b"mimetypeapplication/vnd.oasis.opendocument.text", kind("application/vnd.oasis.opendocument.text", "odt")),
+    (
+        b"mimetypeapplication/vnd.oasis.opendocument.spreadsheet",
+        kind("application/vnd.oasis.opendocument.spreadsheet", "ods"),
+    ),
+    (
+        b"mimetypeapplication/vnd.oasis.opendocument.presentation",
+        kind("application/vnd.oasis.opendocument.presentation", "odp"),
+    ),
+    (b"word/", kind("application/vnd.openxmlformats-officedocument.wordprocessingml.document", "docx")),
+    (b"xl/", kind("application/vnd.openxmlformats-officedocument.spreadsheetml.sheet", "xlsx")),
+    (b"ppt/", kind("application/vnd.openxmlformats-officedocument.presentationml.presentation", "pptx")),
+];
+
+/// The names of entries stand in an archive as they are, each behind a header of 30 bytes.
+fn zip(head: &[u8]) -> Option<Kind> {
+    const ENTRY: &[u8] = b"PK\x03\x04";
+    if !head.starts_with(ENTRY) {
+        return None;
+    }
+    let entries = || head.windows(ENTRY.len()).enumerate().filter(|(_, bytes)| *bytes == ENTRY);
+    let named = |name: &[u8]| entries().any(|(at, _)| head.get(at + 30..).is_some_and(|rest| rest.starts_with(name)));
+    let open = named(b"[Content_Types].xml") || named(b"_rels/") || named(b"mimetype");
+    let office = OFFICE.iter().find(|(name, _)| open && named(name)).map(|(_, kind)| *kind);
+    Some(office.unwrap_or(kind("application/zip", "zip")))
 }
 
 fn riff(head: &[u8]) -> Option<Kind> {
@@ -128,7 +158,23 @@ pub(crate) fn agrees(declared: &str, found: &str) -> bool {
         "audio" | "video" => "moving".to_owned(),
         other => other.to_owned(),
     };
-    declared == found || (family(&declared) == family(found) && family(found) != "application" && !is_active(found))
+    let bare = |prefix: &str| declared.strip_prefix(prefix);
+    let same = match found {
+        // The old formats of office programs are one container.
+        "application/x-ole-storage" => {
+            bare("application/").is_some_and(|kind| kind == "msword" || kind.starts_with("vnd.ms-"))
+        }
+        "application/ms-tnef" => declared == "application/vnd.ms-tnef",
+        // What is text is harmless, whatever reads it.
+        "text/plain" => {
+            bare("message/").is_some()
+                || bare("application/")
+                    .is_some_and(|kind| matches!(kind, "rtf" | "json" | "csv") || kind.starts_with("pgp-"))
+        }
+        _ => false,
+    };
+    same || declared == found
+        || (family(&declared) == family(found) && family(found) != "application" && !is_active(found))
 }
 
 #[cfg(test)]
@@ -151,6 +197,12 @@ mod tests {
         assert_eq!(of(b"<?xml version='1.0'?><svg xmlns="), "image/svg+xml");
         assert_eq!(of("Grüße".as_bytes()), "text/plain");
         assert_eq!(of(&"Grüße".as_bytes()[..3]), "text/plain", "a character cut in two is no fault");
+        let office = b"PK\x03\x04\x14\0\x06\0\x08\0\0\0!\0................\x13\0\0\0[Content_Types].xml..";
+        assert_eq!(of(office), "application/zip", "it names no document yet");
+        let document = [&office[..], &office[..30], b"word/document.xml"].concat();
+        assert!(of(&document).ends_with("wordprocessingml.document"), "{}", of(&document));
+        let open = [&office[..30], b"mimetypeapplication/vnd.oasis.opendocument.spreadsheetPK"].concat();
+        assert_eq!(of(&open), "application/vnd.oasis.opendocument.spreadsheet");
         assert_eq!(of(b"\0\x01\x02"), "unknown");
         assert_eq!(of(b""), "unknown");
     }
@@ -170,6 +222,8 @@ mod tests {
         assert!(agrees("image/jpg; charset=x", "image/png") && agrees("", "application/pdf"));
         assert!(agrees("audio/3gpp", "video/3gpp") && agrees("text/x-vcard", "text/vcard"));
         assert!(!agrees("image/jpeg", "text/html") && !agrees("image/jpeg", "application/pdf"));
+        assert!(agrees("application/msword", "application/x-ole-storage") && agrees("message/rfc822", "text/plain"));
+        assert!(!agrees("image/jpeg", "text/plain") && !agrees("application/pdf", "application/x-ole-storage"));
         assert!(!agrees("image/png", "image/svg+xml") && !agrees("application/pdf", "application/zip"));
     }
 }

@@ -39,9 +39,10 @@ impl Room {
         let mut all = Vec::new();
         for (index, file) in message.files.list.iter().enumerate() {
             let id = BlobId::derive(&["inbound", message.id.as_str(), &index.to_string()]);
-            let had = match &channel {
-                None => Err(Missed::Never("no-provider".to_owned())),
-                Some(channel) => self.fetch_one(&id, message, file, channel).await,
+            let had = match (&channel, &file.refused) {
+                (_, Some(word)) => Err(Missed::Known(word.clone())),
+                (None, None) => Err(Missed::Never("no-provider".to_owned())),
+                (Some(channel), None) => self.fetch_one(&id, message, file, channel).await,
             };
             all.push(match had {
                 Ok(about) => Had::Kept(id, about),
@@ -78,7 +79,9 @@ impl Room {
         if let Some(word) = store.noted(id, REFUSED).await.map_err(|error| later(&error))? {
             return Err(Missed::Known(word));
         }
-        let opened = channel.provider.open_media(&channel.user, file, message.session.as_ref()).await;
+        // What was kept before the message came and is not there any more is nowhere else.
+        let source = channel.source.as_ref().ok_or_else(|| Missed::Never("gone".to_owned()))?;
+        let opened = source.provider.open_media(&source.user, file, message.session.as_ref()).await;
         let opened = opened.map_err(|error| match error {
             MediaError::Refused { word, cause } => {
                 tracing::warn!(channel = %message.channel, cause, "a consumer's file is not fetched");
@@ -140,6 +143,18 @@ impl Room {
         message: &InboundMessage,
         files: &[Had],
     ) -> Result<Accepted, Refusal> {
+        let attachments = self.upload_all(client, access, message, files).await?;
+        let text = lines(message, files.iter().filter_map(told_of_lost));
+        client.send_rich_media(access, message, &text, &attachments).await
+    }
+
+    pub(crate) async fn upload_all(
+        &self,
+        client: &Client,
+        access: &ChannelAccess,
+        message: &InboundMessage,
+        files: &[Had],
+    ) -> Result<Vec<Attachment>, Refusal> {
         let mut attachments = Vec::new();
         for had in files {
             if let Had::Kept(id, about) = had {
@@ -147,8 +162,7 @@ impl Room {
                 attachments.push(Attachment { url, media_type: about.media_type.clone(), name: about.name.clone() });
             }
         }
-        let text = lines(message, files.iter().filter_map(told_of_lost));
-        client.send_rich_media(access, message, &text, &attachments).await
+        Ok(attachments)
     }
 
     /// Uploads a file once, however often its message is tried.
@@ -165,7 +179,7 @@ impl Room {
             return Ok(format!("genesys://nexus/{known}"));
         }
         let extension = about.media_type.split('/').nth(1).unwrap_or("bin");
-        let name = format!("file.{extension}");
+        let name = about.name.as_ref().map_or_else(|| format!("file.{extension}"), |name| name.expose().clone());
         let upload = Upload { name: &name, media_type: &about.media_type, size: about.size };
         let open =
             async || store.read(id, 0..about.size).await.map_err(|error| CallError::NotReached(error.to_string()));
@@ -197,19 +211,22 @@ impl Room {
     }
 
     /// Caption, and a link to each file.
-    fn linked(&self, message: &InboundMessage, files: &[Had]) -> String {
+    pub(crate) fn linked(&self, message: &InboundMessage, files: &[Had]) -> String {
+        lines(message, self.links(files).into_iter())
+    }
+
+    /// A line with a link to each file, or with why there is none.
+    pub(crate) fn links(&self, files: &[Had]) -> Vec<String> {
         let links = self.deps.media.links.borrow().clone();
         let now = self.deps.clock.now();
         let told = files.iter().filter_map(|had| match (had, &links) {
-            (Had::Kept(id, about), Some(links)) => {
-                Some(format!("{}: {}", noun(&about.media_type), links.link(id, now).expose()))
-            }
+            (Had::Kept(id, about), Some(links)) => Some(format!("{}: {}", called(about), links.link(id, now).expose())),
             (Had::Kept(..), None) => {
                 Some("[The consumer sent a file; the bridge has no public address to show it at.]".to_owned())
             }
             (lost @ Had::Lost(_), _) => told_of_lost(lost),
         });
-        lines(message, told)
+        told.collect()
     }
 }
 
@@ -235,13 +252,18 @@ fn store_down(error: &blobs::BlobError) -> Refusal {
 }
 
 fn lines(message: &InboundMessage, told: impl Iterator<Item = String>) -> String {
-    let caption = message.files.caption.expose().trim();
+    // A mail's text is readable as it is.
+    let caption = if message.mail.is_some() { &message.text } else { &message.files.caption };
+    let caption = caption.expose().trim();
     let caption = (!caption.is_empty()).then(|| caption.to_owned());
     caption.into_iter().chain(told).collect::<Vec<_>>().join("\n")
 }
 
-fn noun(media_type: &str) -> &'static str {
-    match media_type.split('/').next() {
+fn called(about: &About) -> &str {
+    if let Some(name) = &about.name {
+        return name.expose();
+    }
+    match about.media_type.split('/').next() {
         Some("image") => "Picture",
         Some("video") => "Video",
         Some("audio") => "Recording",
@@ -250,7 +272,7 @@ fn noun(media_type: &str) -> &'static str {
 }
 
 /// What an agent reads where a file was.
-fn told_of_lost(had: &Had) -> Option<String> {
+pub(crate) fn told_of_lost(had: &Had) -> Option<String> {
     let Had::Lost(word) = had else { return None };
     let why = match word.as_str() {
         "empty" => "it was empty",

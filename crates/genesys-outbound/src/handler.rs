@@ -12,6 +12,7 @@ use tokio::sync::watch;
 
 use crate::installed::Installed;
 use crate::lately::Lately;
+use crate::mails::{self, Mails};
 use crate::media::Media;
 use crate::sources::Sources;
 
@@ -35,6 +36,8 @@ pub struct Deps {
     pub ledger: Ledger,
     /// How files are had and kept.
     pub media: Media,
+    /// How mail is given.
+    pub mails: Mails,
     /// The time.
     pub clock: Clock,
 }
@@ -111,8 +114,12 @@ impl Room {
         let ledger = &self.deps.ledger;
         let (arrival, session) = (message.arrival.clone(), message.session.clone());
         let incoming = Incoming { effect: effect.clone(), arrival, session };
+        if self.is_too_much(message, &effect).await? {
+            return Err(self.hold(incoming).await?);
+        }
         let attempt = match ledger.begin_incoming(incoming, call_time(message)).await.map_err(ledger_down)? {
             Begin::First(attempt) => attempt,
+            Begin::Done(outcome) if mails::was_held(&outcome) => return Err(mails::held(&message.channel)),
             Begin::Done(_) => return Ok(Done::Duplicate),
             Begin::Interrupted { attempt, until, begun, .. } => {
                 self.again(message, &effect, &attempt, until, begun).await?
@@ -126,9 +133,11 @@ impl Room {
                 return Err(failure);
             }
         };
-        let sent = match files.is_empty() {
-            true => client.send_message(&channel.access, message).await,
-            false => self.send_with_files(client, &channel.access, message, &files).await,
+        let access = &channel.access;
+        let sent = match self.as_email(message) {
+            Some(mail) => self.send_email(client, access, message, mail, &files).await,
+            None if files.is_empty() => client.send_message(access, message).await,
+            None => self.send_with_files(client, access, message, &files).await,
         };
         match sent {
             Ok(accepted) => self.accepted(&channel, &effect, &attempt, accepted).await,

@@ -6,10 +6,12 @@ mod files;
 mod handler;
 mod installed;
 mod lately;
+mod mails;
 mod media;
 mod sources;
 mod unread;
 
 pub use handler::{Config, Deps, run};
-pub use media::{Form, Media, MediaChannel, MediaDirectory};
+pub use mails::{MailAs, MailChannel, Mails};
+pub use media::{Form, Media, MediaChannel, MediaDirectory, MediaSource};
 pub use sources::{Source, Sources};

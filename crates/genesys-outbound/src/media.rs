@@ -17,15 +17,22 @@ pub enum Form {
     RichMedia,
 }
 
+/// Where the files of one channel's consumers are.
+#[derive(Debug, Clone)]
+pub struct MediaSource {
+    /// The provider.
+    pub provider: Provider,
+    /// The provider's user whose sessions hold them.
+    pub user: String,
+}
+
 /// How files of one channel are treated.
 #[derive(Debug, Clone)]
 pub struct MediaChannel {
     /// The channel.
     pub name: ChannelName,
-    /// Where its consumers' files are.
-    pub provider: Provider,
-    /// The provider's user whose sessions hold them.
-    pub user: String,
+    /// Where its consumers' files are fetched from; none where they are kept before the message comes, as a mail's are.
+    pub source: Option<MediaSource>,
     /// How an agent is given one.
     pub form: Form,
     /// The types that are taken.

@@ -58,6 +58,23 @@ pub struct Attachment {
     pub name: Option<Private<String>>,
 }
 
+/// A consumer's mail as it is given to Genesys.
+#[derive(Clone, Copy)]
+pub struct Email<'a> {
+    /// The sender's display name; may be empty.
+    pub from_name: &'a str,
+    /// The company's address it was sent to.
+    pub to: &'a str,
+    /// The Message-ID without angle brackets; ours where it has none.
+    pub message_id: &'a str,
+    /// The subject; may be empty.
+    pub subject: &'a str,
+    /// The text part.
+    pub text: &'a str,
+    /// The HTML part.
+    pub html: Option<&'a str>,
+}
+
 /// Why a call did not succeed, by what the caller does next.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
@@ -156,6 +173,23 @@ impl Client {
     ) -> Result<Accepted, Refusal> {
         let message_id = self.tenant.send_message_id.then(|| message.id.as_str());
         let body = wire::rich_media(channel, message.from.normalised(), text, attachments, message_id);
+        let answer = self.post(channel, "message", body, &message.trace).await?;
+        Ok(Accepted { id: accepted_id(&answer) })
+    }
+
+    /// Gives an agent a consumer's mail with what is attached, in a shape nobody documented (section 4.1.4).
+    ///
+    /// # Errors
+    /// [`Refusal`]; [`Refusal::Never`] may mean no more than that the shape is another.
+    pub async fn send_email(
+        &self,
+        channel: &ChannelAccess,
+        message: &InboundMessage,
+        email: &Email<'_>,
+        attachments: &[Attachment],
+    ) -> Result<Accepted, Refusal> {
+        let message_id = self.tenant.send_message_id.then_some(email.message_id);
+        let body = wire::email(message.from.normalised(), email, attachments, message_id);
         let answer = self.post(channel, "message", body, &message.trace).await?;
         Ok(Accepted { id: accepted_id(&answer) })
     }

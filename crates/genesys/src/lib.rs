@@ -13,7 +13,7 @@ mod signature;
 mod webhook;
 mod wire;
 
-pub use client::{Accepted, Attachment, Blame, ChannelAccess, Client, Refusal, Tenant};
+pub use client::{Accepted, Attachment, Blame, ChannelAccess, Client, Email, Refusal, Tenant};
 pub use directory::{Channel, Directory, channel_target};
 pub use media::{MediaSignature, Upload, Uploaded, is_media_id};
 pub use open_media::{

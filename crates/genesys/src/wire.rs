@@ -3,7 +3,7 @@
 use model::{Receipt, ReceiptStatus};
 use serde::Serialize;
 
-use crate::{Attachment, ChannelAccess};
+use crate::{Attachment, ChannelAccess, Email};
 
 #[derive(Serialize)]
 struct Envelope<'a> {
@@ -16,6 +16,8 @@ struct Message<'a> {
     #[serde(rename = "type")]
     kind: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
+    subject: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     text: Option<&'a str>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     content: Vec<Content<'a>>,
@@ -26,10 +28,18 @@ struct Message<'a> {
 }
 
 #[derive(Serialize)]
-struct Content<'a> {
-    #[serde(rename = "contentType")]
-    content_type: &'static str,
-    attachment: AttachmentOut<'a>,
+#[serde(untagged)]
+enum Content<'a> {
+    File {
+        #[serde(rename = "contentType")]
+        content_type: &'static str,
+        attachment: AttachmentOut<'a>,
+    },
+    Part {
+        #[serde(rename = "type")]
+        kind: &'static str,
+        text: &'a str,
+    },
 }
 
 #[derive(Serialize)]
@@ -53,6 +63,14 @@ struct Channel<'a> {
 #[derive(Serialize)]
 struct Address<'a> {
     id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<&'a str>,
+}
+
+impl<'a> Address<'a> {
+    const fn of(id: &'a str) -> Self {
+        Self { id, name: None }
+    }
 }
 
 #[derive(Serialize)]
@@ -68,8 +86,9 @@ const REASON_LIMIT: usize = 500;
 /// A consumer's text (section 4.1.1).
 pub(crate) fn text(channel: &ChannelAccess, from: &str, text: &str, message_id: Option<&str>) -> Vec<u8> {
     write(Message {
-        channel: Channel { from: Address { id: from }, to: Address { id: channel.id.as_str() }, message_id },
+        channel: Channel { from: Address::of(from), to: Address::of(channel.id.as_str()), message_id },
         kind: "Text",
+        subject: None,
         text: Some(text),
         content: Vec::new(),
         status: None,
@@ -85,7 +104,35 @@ pub(crate) fn rich_media(
     attachments: &[Attachment],
     message_id: Option<&str>,
 ) -> Vec<u8> {
-    let content = attachments.iter().map(|file| Content {
+    write(Message {
+        channel: Channel { from: Address::of(from), to: Address::of(channel.id.as_str()), message_id },
+        kind: "RichMedia",
+        subject: None,
+        text: Some(text).filter(|text| !text.is_empty()),
+        content: attachments.iter().map(attached).collect(),
+        status: None,
+        reasons: None,
+    })
+}
+
+/// A consumer's mail, as outgoing mail looks (section 4.1.4). Its attachments stand as they do in RichMedia.
+pub(crate) fn email(from: &str, email: &Email<'_>, attachments: &[Attachment], message_id: Option<&str>) -> Vec<u8> {
+    let part = |kind, text| Content::Part { kind, text };
+    let parts = [part("text", email.text)].into_iter().chain(email.html.map(|html| part("html", html)));
+    let from_name = Some(email.from_name).filter(|name| !name.is_empty());
+    write(Message {
+        channel: Channel { from: Address { id: from, name: from_name }, to: Address::of(email.to), message_id },
+        kind: "Email",
+        subject: Some(email.subject),
+        text: None,
+        content: parts.chain(attachments.iter().map(attached)).collect(),
+        status: None,
+        reasons: None,
+    })
+}
+
+fn attached(file: &Attachment) -> Content<'_> {
+    Content::File {
         content_type: "Attachment",
         attachment: AttachmentOut {
             media_type: word(&file.media_type),
@@ -93,15 +140,7 @@ pub(crate) fn rich_media(
             mime: &file.media_type,
             filename: file.name.as_ref().map(|name| name.expose().as_str()),
         },
-    });
-    write(Message {
-        channel: Channel { from: Address { id: from }, to: Address { id: channel.id.as_str() }, message_id },
-        kind: "RichMedia",
-        text: Some(text).filter(|text| !text.is_empty()),
-        content: content.collect(),
-        status: None,
-        reasons: None,
-    })
+    }
 }
 
 fn word(media_type: &str) -> &'static str {
@@ -124,11 +163,12 @@ pub(crate) fn receipt(receipt: &Receipt) -> Vec<u8> {
     };
     write(Message {
         channel: Channel {
-            from: Address { id: receipt.from_id.expose() },
-            to: Address { id: receipt.to_id.expose() },
+            from: Address::of(receipt.from_id.expose()),
+            to: Address::of(receipt.to_id.expose()),
             message_id: Some(&receipt.genesys_message_id),
         },
         kind: "Receipt",
+        subject: None,
         text: None,
         content: Vec::new(),
         status: Some(receipt.status.word()),

@@ -75,7 +75,7 @@ async fn event(
 }
 
 /// Providers send no trace id, so a message's walk begins here.
-fn new_trace() -> TraceId {
+pub(crate) fn new_trace() -> TraceId {
     TraceId::new(uuid::Uuid::new_v4().to_string())
 }
 
@@ -98,7 +98,7 @@ fn nobodys(provider: &NeighbourName, cause: &'static str) {
     count_dropped(provider, cause);
 }
 
-fn count_dropped(provider: &NeighbourName, cause: &'static str) {
+pub(crate) fn count_dropped(provider: &NeighbourName, cause: &'static str) {
     metrics::counter!("causeway_events_dropped_total", "provider" => provider.to_string(), "cause" => cause)
         .increment(1);
 }

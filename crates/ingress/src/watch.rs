@@ -33,8 +33,8 @@ pub struct Watch {
 }
 
 /// How long a replica is the one that watches, unless it says so again.
-const LEASE: Duration = Duration::from_secs(30);
-const AGAIN: Duration = Duration::from_secs(10);
+pub(crate) const LEASE: Duration = Duration::from_secs(30);
+pub(crate) const AGAIN: Duration = Duration::from_secs(10);
 /// How often the subscriptions are looked at (`reference/netsapiens.md` 5.1), and how soon after a failure.
 const CHECK: Duration = Duration::from_secs(600);
 const CHECK_FAILED: Duration = Duration::from_secs(60);
@@ -44,7 +44,7 @@ const CHECK_FAILED: Duration = Duration::from_secs(60);
 /// # Errors
 /// None today: what fails is told and tried again.
 pub async fn watch(plan: Watch, room: Room, ledger: Ledger, shutdown: Shutdown) -> anyhow::Result<()> {
-    let post = Post { name: plan.provider.clone(), owner: uuid::Uuid::new_v4().to_string(), ledger };
+    let post = Post::new(plan.provider.clone(), ledger);
     let started = room.clock.now();
     let mut watchman = Watchman {
         keeper: plan.subscribe.clone().map(Keeper::new),
@@ -64,12 +64,11 @@ pub async fn watch(plan: Watch, room: Room, ledger: Ledger, shutdown: Shutdown) 
             () = sleep_until(next) => {}
         }
     }
-    // A replica that stands by need not wait for the end of the lease. It ends by itself where the ledger is away.
-    let _ended = post.ledger.release_lease(&post.lease(), &post.owner).await;
+    post.leave().await;
     Ok(())
 }
 
-/// The post of whoever watches a provider.
+/// The post of whoever watches a provider, or one of its mailboxes.
 pub(crate) struct Post {
     name: NeighbourName,
     owner: String,
@@ -77,6 +76,17 @@ pub(crate) struct Post {
 }
 
 impl Post {
+    /// The post of this name, with a holder of its own.
+    pub(crate) fn new(name: NeighbourName, ledger: Ledger) -> Self {
+        Self { name, owner: uuid::Uuid::new_v4().to_string(), ledger }
+    }
+
+    /// Gives it up: a replica that stands by need not wait for the end of the lease.
+    pub(crate) async fn leave(&self) {
+        // It ends by itself where the ledger is away.
+        let _ended = self.ledger.release_lease(&self.lease(), &self.owner).await;
+    }
+
     fn lease(&self) -> String {
         format!("watch/{}", self.name)
     }

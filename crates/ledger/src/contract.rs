@@ -25,7 +25,7 @@ mod reports;
 mod strangers;
 
 pub use consents::*;
-pub use incoming::what_comes_in_is_begun_in_one_go;
+pub use incoming::{a_crowd_is_counted, what_comes_in_is_begun_in_one_go};
 pub use interactions::*;
 pub use marks::*;
 pub use person::*;
@@ -74,7 +74,7 @@ macro_rules! contract_suite {
             a_person_is_told_whole, a_person_is_erased_and_nothing_is_done_twice, nobody_is_erased_while_in_hand,
             a_mark_is_put_by_whoever_read_it_last, of_many_that_put_a_mark_one_does, a_lease_is_held_by_one,
             a_lease_is_given_back_by_its_holder, marks_are_never_forgotten, the_installation_is_noted_once,
-            what_arrived_is_known, an_interaction_is_put_by_whoever_read_it_last, idle_interactions_are_listed,
+            what_arrived_is_known, a_crowd_is_counted, an_interaction_is_put_by_whoever_read_it_last, idle_interactions_are_listed,
             interactions_go_with_their_time_and_their_person);
     };
     ($fresh:path: $($name:ident),* $(,)?) => {$(

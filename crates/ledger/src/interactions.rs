@@ -96,9 +96,7 @@ impl Ledger {
     ) -> Result<Option<KeptInteraction>, LedgerError> {
         let (channel, consumer) = (channel.clone(), consumer.normalised().to_owned());
         match &self.inner {
-            Inner::Sqlite(store) => {
-                store.run(move |book| sqlite::interactions::find(book, &channel, &consumer)).await
-            }
+            Inner::Sqlite(store) => store.run(move |book| sqlite::interactions::find(book, &channel, &consumer)).await,
             Inner::Postgres(store) => store.look(|caller| Look::Interaction(channel, consumer, caller)).await,
         }
     }

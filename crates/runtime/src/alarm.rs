@@ -1,6 +1,9 @@
-use jiff::Timestamp;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use crate::Health;
+use jiff::{SignedDuration, Timestamp};
+
+use crate::{Clock, Health};
 
 /// What an alarm is about (design 3.5).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -76,5 +79,62 @@ impl Alarm {
         if self.health.set_alarm(self.kind, &self.target, None) {
             tracing::info!(alarm = self.kind.word(), about = self.target, "alarm cleared");
         }
+    }
+}
+
+/// An alarm about what ends by not happening any more: it clears itself when nothing has raised it for a while.
+#[derive(Debug, Clone)]
+pub struct Fading {
+    alarm: Alarm,
+    clock: Clock,
+    quiet: SignedDuration,
+    last: Arc<Mutex<Option<Timestamp>>>,
+}
+
+impl Fading {
+    /// One that is quiet after so long. Somebody has to let it [`Fading::fade`].
+    pub fn new(alarm: Alarm, clock: Clock, quiet: Duration) -> Self {
+        let quiet = SignedDuration::try_from(quiet).unwrap_or(SignedDuration::MAX);
+        Self { alarm, clock, quiet, last: Arc::default() }
+    }
+
+    /// Raises it, with what happened and what to do; nothing private.
+    pub fn raise(&self, detail: impl Into<String>) {
+        *self.last.lock().expect("nobody panics while holding a time") = Some(self.clock.now());
+        self.alarm.raise(detail);
+    }
+
+    /// Clears it where it has been quiet for long enough.
+    pub fn fade(&self) {
+        let now = self.clock.now();
+        let mut last = self.last.lock().expect("nobody panics while holding a time");
+        if last.is_some_and(|last| now.duration_since(last) >= self.quiet) {
+            *last = None;
+            self.alarm.clear();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_does_not_happen_again_fades() {
+        let (clock, time) = Clock::manual(Timestamp::from_second(1_795_169_730).unwrap());
+        let health = Health::new(clock.clone());
+        let fading = Fading::new(health.alarm(AlarmKind::Loop, "mail"), clock, Duration::from_secs(60));
+        let raised = || !health.report().alarms.is_empty();
+        fading.fade();
+        fading.raise("it answers itself");
+        time.advance(SignedDuration::from_secs(50));
+        fading.fade();
+        fading.raise("again");
+        time.advance(SignedDuration::from_secs(50));
+        fading.fade();
+        assert!(raised());
+        time.advance(SignedDuration::from_secs(10));
+        fading.fade();
+        assert!(!raised());
     }
 }

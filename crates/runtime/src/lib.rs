@@ -16,7 +16,7 @@ mod shutdown;
 mod tasks;
 mod tls;
 
-pub use alarm::{Alarm, AlarmKind};
+pub use alarm::{Alarm, AlarmKind, Fading};
 pub use backoff::Backoff;
 pub use clock::{Clock, ManualClock};
 pub use health::{AlarmReport, Component, ComponentReport, Health, Need, Report};

@@ -15,8 +15,8 @@ mod testing;
 
 pub use genesys::{
     AgentMessage, Attempt, GenesysFaults, GenesysSim, GenesysSimConfig, OpenMediaManners, RawBody, ReceivedAttachment,
-    ReceivedMessage, ReceivedReceipt, Redelivery, Refusal, SimChannel, SimInteraction, SimMedia, WebhookAnswer,
-    WebhookState, sign,
+    ReceivedEmail, ReceivedMessage, ReceivedReceipt, Redelivery, Refusal, SimChannel, SimInteraction, SimMedia,
+    WebhookAnswer, WebhookState, sign,
 };
 pub use netsapiens::{
     ConsumerFile, ConsumerSms, EventOptions, NetSapiensFaults, NetSapiensSim, NetSapiensSimConfig, SendAnswer, SentSms,

@@ -118,7 +118,10 @@ impl Export {
             output::line(&format!("session {} on {}, used {:.0}", session.session, session.channel, session.used_at));
         }
         for task in &person.interactions {
-            output::line(&format!("interaction on {}, used {:.0}: {}", task.channel, task.touched_at, task.interaction));
+            output::line(&format!(
+                "interaction on {}, used {:.0}: {}",
+                task.channel, task.touched_at, task.interaction
+            ));
         }
         if person.effects.is_empty() && person.sessions.is_empty() {
             output::line("the ledger holds nothing of this consumer");

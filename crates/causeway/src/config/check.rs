@@ -239,7 +239,7 @@ pub(super) fn channel(
     for key in ["quiet_alarm", "business_hours", "time_zone"] {
         section.not_yet(key);
     }
-    let media = media::channel(&section);
+    let media = media::channel(&section, !sms?);
     let pace = pace(&section);
     section.finish();
     let policy = ReplyPolicy { when_unsure: when_unsure.unwrap_or(default) };

@@ -81,13 +81,31 @@ const TYPES: &[&str] = &[
     "application/pdf",
 ];
 
-pub(super) fn channel(section: &Section<'_>) -> Media {
+/// What people attach to mails beside that.
+const ATTACHED: &[&str] = &[
+    "image/tiff",
+    "text/calendar",
+    "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
+    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+    "application/vnd.openxmlformats-officedocument.presentationml.presentation",
+    "application/vnd.oasis.opendocument.text",
+    "application/vnd.oasis.opendocument.spreadsheet",
+    "application/vnd.oasis.opendocument.presentation",
+    "application/x-ole-storage",
+    "application/ms-tnef",
+];
+
+pub(super) fn channel(section: &Section<'_>, is_mail: bool) -> Media {
     let form = section.word("media", &[("link", Form::Link), ("rich-media", Form::RichMedia)]);
     let types = section.strings("media_types");
     if types.iter().any(|one| !one.contains('/')) {
         section.problem("media_types", "holds what is no media type", "[\"image/jpeg\", \"image/png\"]");
     }
-    let types = if types.is_empty() { TYPES.iter().map(|one| (*one).to_owned()).collect() } else { types };
+    let attached = if is_mail { ATTACHED } else { &[] };
+    let types = match types.is_empty() {
+        true => TYPES.iter().chain(attached).map(|one| (*one).to_owned()).collect(),
+        false => types,
+    };
     let limit = section.size("media_limit", "25 MiB");
     Media { form: form.unwrap_or(Form::Link), types, limit }
 }

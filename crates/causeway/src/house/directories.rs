@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use blobs::{Keys, Links, Store};
-use genesys_outbound::{MediaChannel, MediaDirectory};
+use genesys_outbound::{MediaChannel, MediaDirectory, MediaSource};
 use ledger::Ledger;
 use model::NeighbourName;
 use runtime::{AlarmKind, Clock, Health, HttpClient};
@@ -148,11 +148,16 @@ fn ingress(config: &Config, providers: &[Provider]) -> ingress::Directory {
 
 fn media_directory(config: &Config, providers: &[Provider]) -> MediaDirectory {
     MediaDirectory::new(config.channels.iter().filter_map(|channel| {
-        let ChannelKind::Sms { user, .. } = &channel.kind else { return None };
+        let source = match &channel.kind {
+            ChannelKind::Sms { user, .. } => Some(MediaSource {
+                provider: providers.iter().find(|provider| *provider.name() == channel.provider)?.clone(),
+                user: user.clone(),
+            }),
+            ChannelKind::Email(_) => None,
+        };
         Some(MediaChannel {
             name: channel.name.clone(),
-            provider: providers.iter().find(|provider| *provider.name() == channel.provider)?.clone(),
-            user: user.clone(),
+            source,
             form: channel.media.form,
             types: channel.media.types.clone(),
             limit: channel.media.limit,

@@ -7,6 +7,7 @@ pub(crate) mod dead_letters;
 mod directories;
 mod front;
 pub mod mail;
+mod mail_in;
 mod media;
 mod monitor;
 mod open;

@@ -11,7 +11,7 @@ use tokio::net::TcpListener;
 
 use super::directories::{Directories, Doors, provider_doors};
 use super::reload::Reload;
-use super::{Role, accounts, control, front, media, monitor, watch};
+use super::{Role, accounts, control, front, mail_in, media, monitor, watch};
 use crate::config::{Config, LedgerSettings, Loaded};
 
 /// What a house is opened with.
@@ -38,6 +38,8 @@ pub struct Refused(pub String);
 pub struct Addresses {
     /// Genesys and providers; only where a role answers HTTP.
     pub http: Option<SocketAddr>,
+    /// Mail servers that bring consumers' mail.
+    pub mail: Vec<SocketAddr>,
     /// Probes and metrics.
     pub admin: SocketAddr,
 }
@@ -87,9 +89,13 @@ impl House {
             true => Some(bind(config.http.listen, "http.listen").await?),
             false => None,
         };
+        let mail = mail_in::open(&config, &roles).await?;
         let admin = bind(config.admin.listen, "admin.listen").await?;
-        let addresses =
-            Addresses { http: public.as_ref().map(TcpListener::local_addr).transpose()?, admin: admin.local_addr()? };
+        let addresses = Addresses {
+            http: public.as_ref().map(TcpListener::local_addr).transpose()?,
+            mail: mail.iter().map(mail_in::Door::address).collect::<Result<_, _>>()?,
+            admin: admin.local_addr()?,
+        };
         let admin = serve_on_own_thread(admin.into_std()?, health.clone(), metrics.clone(), shutdown.clone())?;
         let mut tasks = Tasks::new(shutdown.clone());
         tasks.spawn("metrics upkeep", run_upkeep(metrics, shutdown.clone()));
@@ -106,6 +112,9 @@ impl House {
         };
         if let Some(listener) = public {
             front::spawn(&mut tasks, listener, &roles, &parts)?;
+        }
+        if roles.contains(&Role::Ingress) {
+            mail_in::spawn(&mut tasks, mail, &parts)?;
         }
         if let Some(ledger) = &ledger {
             spawn_consumers(&mut tasks, &roles, ledger, &parts);
@@ -160,6 +169,7 @@ impl Addresses {
         tracing::info!(
             version = env!("CARGO_PKG_VERSION"),
             http = self.http.map(tracing::field::display),
+            mail = self.mail.iter().map(ToString::to_string).collect::<Vec<_>>().join(","),
             admin = %self.admin,
             roles = roles.iter().map(|role| role.word()).collect::<Vec<_>>().join(","),
             "causeway is open"
@@ -169,7 +179,7 @@ impl Addresses {
 
 /// Who takes from queues keeps one, and so does the watch over the providers beside their doors.
 fn keeps_ledger(config: &Config, roles: &BTreeSet<Role>) -> bool {
-    let watches = roles.contains(&Role::Ingress) && watch::is_needed(config);
+    let watches = roles.contains(&Role::Ingress) && (watch::is_needed(config) || mail_in::is_watching(config));
     watches || !roles.iter().all(|role| role.answers_http())
 }
 
@@ -182,7 +192,7 @@ fn check(config: &Config, roles: &BTreeSet<Role>) -> Result<(), Refused> {
     Ok(())
 }
 
-async fn bind(address: SocketAddr, key: &str) -> anyhow::Result<TcpListener> {
+pub(super) async fn bind(address: SocketAddr, key: &str) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address)
         .await
         .with_context(|| format!("{key} = \"{address}\" cannot be opened; is something else there?"))
@@ -258,7 +268,8 @@ fn spawn_consumers(tasks: &mut Tasks, roles: &BTreeSet<Role>, ledger: &Ledger, p
             directory: parts.directories.media.subscribe(),
         };
         let sources = parts.directories.sources.subscribe();
-        let deps = genesys_outbound::Deps { directory, sources, broker, ledger, media, clock };
+        let mails = mail_in::mails(tasks, parts);
+        let deps = genesys_outbound::Deps { directory, sources, broker, ledger, media, mails, clock };
         tasks.spawn(Role::GenesysOutbound.word(), genesys_outbound::run(settings, deps, parts.shutdown.clone()));
     }
     if roles.contains(&Role::ConsumerOutbound) {

@@ -47,6 +47,19 @@ impl Ledger {
         }
     }
 
+    /// How many effects of this one's family, channel and consumer were received after `since` and not after it, counted up to
+    /// `most`; `None` where it is known itself: then it was counted before, or an operator has it tried again.
+    ///
+    /// # Errors
+    /// The ledger does not answer.
+    pub async fn crowd(&self, effect: &Effect, since: Timestamp, most: u32) -> Result<Option<u32>, LedgerError> {
+        let effect = effect.clone();
+        match &self.inner {
+            Inner::Sqlite(store) => store.look(move |book| sqlite::effects::crowd(book, &effect, since, most)).await,
+            Inner::Postgres(store) => store.look(|caller| Look::Crowd(Box::new(effect), since, most, caller)).await,
+        }
+    }
+
     /// The provider's ids of replies in a conversation that were recorded as sent since then, newest first, at most 200: rows
     /// at the provider that an effect has claimed already.
     ///

@@ -10,7 +10,7 @@ use super::{consents, digest, interactions, millis, person, reports, text, times
 use crate::common::{CLAIMED, LINES, Raw, SENT_WITH_AN_ID, by_message, foreign_id, numbers};
 use crate::interactions::{KeptInteraction, Put};
 use crate::receipts::{State, verdict};
-use crate::{ConsentRecord, Line, Person, ReceiptVerdict};
+use crate::{ConsentRecord, Effect, Line, Person, ReceiptVerdict};
 
 /// Whoever asked.
 pub(crate) type Caller<T> = oneshot::Sender<Result<T, String>>;
@@ -23,6 +23,8 @@ pub(crate) enum Look {
     Recent(u32, Caller<Vec<Line>>),
     /// What was claimed in a conversation since then.
     Claimed(ChannelName, Address, Timestamp, Caller<Vec<String>>),
+    /// How many of a conversation's effects were received in the time before one that is not known yet.
+    Crowd(Box<Effect>, Timestamp, u32, Caller<Option<u32>>),
     /// What a provider reported of a message, by the id it gave it.
     Reported(NeighbourName, String, Caller<Vec<Receipt>>),
     /// The receipts that would tell this of a reply.
@@ -51,6 +53,9 @@ impl Look {
             Self::Recent(limit, caller) => answer(caller, in_time(recent(link, limit)).await),
             Self::Claimed(channel, consumer, since, caller) => {
                 answer(caller, in_time(claimed(link, &channel, &consumer, since)).await)
+            }
+            Self::Crowd(effect, since, most, caller) => {
+                answer(caller, in_time(crowd(link, &effect, since, most)).await)
             }
             Self::Reported(provider, id, caller) => answer(caller, in_time(reported(link, &provider, &id)).await),
             Self::About(channel, message, status, caller) => {
@@ -88,6 +93,7 @@ impl Look {
         match self {
             Self::Timeline(_, caller) | Self::Recent(_, caller) => tell(caller, Err(why.to_owned())),
             Self::Claimed(.., caller) => tell(caller, Err(why.to_owned())),
+            Self::Crowd(.., caller) => tell(caller, Err(why.to_owned())),
             Self::Reported(.., caller) => tell(caller, Err(why.to_owned())),
             Self::About(.., caller) => tell(caller, Err(why.to_owned())),
             Self::Person(_, caller) => tell(caller, Err(why.to_owned())),
@@ -136,6 +142,20 @@ async fn recent(link: &Link, limit: u32) -> Result<Vec<Line>, Fault> {
     let mut lines = lines(rows)?;
     lines.reverse();
     Ok(lines)
+}
+
+async fn crowd(link: &Link, effect: &Effect, since: Timestamp, most: u32) -> Result<Option<u32>, Fault> {
+    let (family, id) = (effect.family.word(), text(effect.id.as_str()));
+    let known = link.client.query_one(&link.statements.is_known, &[&family, &id]).await.map_err(fault)?;
+    if known.try_get::<_, bool>(0).map_err(fault)? {
+        return Ok(None);
+    }
+    let (channel, consumer) = (text(effect.channel.as_str()), text(effect.consumer.normalised()));
+    let (since, until, most) = (millis(since), millis(effect.received_at), i64::from(most));
+    let parameters: [&(dyn ToSql + Sync); 6] = [&family, &channel, &consumer, &since, &until, &most];
+    let row = link.client.query_one(&link.statements.crowd, &parameters).await.map_err(fault)?;
+    let count: i64 = row.try_get(0).map_err(fault)?;
+    Ok(Some(u32::try_from(count).unwrap_or(u32::MAX)))
 }
 
 async fn claimed(

@@ -90,6 +90,11 @@ const CLAIMED: &str = "WITH theirs AS MATERIALIZED (SELECT * FROM causeway.effec
     SELECT outcome FROM theirs WHERE family = $1 AND channel = $2 AND touched_at >= $4 AND outcome LIKE $5
     ORDER BY touched_at DESC LIMIT $6";
 
+const IS_KNOWN: &str = "SELECT EXISTS (SELECT 1 FROM causeway.effects WHERE family = $1 AND id = $2)";
+const CROWD: &str = "WITH theirs AS MATERIALIZED (SELECT * FROM causeway.effects WHERE consumer = $3)
+    SELECT count(*) FROM (SELECT 1 FROM theirs WHERE family = $1 AND channel = $2 AND received_at > $4 AND received_at <= $5
+    LIMIT $6) AS some";
+
 /// Everything that is said to the database more than once, prepared.
 pub(super) struct Statements {
     pub(super) now: Statement,
@@ -121,10 +126,12 @@ pub(super) struct Statements {
     pub(super) make_reports: Statement,
     pub(super) about: Statement,
     pub(super) receipt_state: Statement,
+    pub(super) is_known: Statement,
+    pub(super) crowd: Statement,
 }
 
 /// In the order of the fields they become.
-const ALL: [&str; 29] = [
+const ALL: [&str; 31] = [
     NOW,
     LOCK_ARRIVALS,
     LOAD_EFFECTS,
@@ -154,6 +161,8 @@ const ALL: [&str; 29] = [
     MAKE_REPORTS,
     ABOUT,
     RECEIPT_STATE,
+    IS_KNOWN,
+    CROWD,
 ];
 
 impl Statements {
@@ -190,6 +199,8 @@ impl Statements {
             make_reports: next(),
             about: next(),
             receipt_state: next(),
+            is_known: next(),
+            crowd: next(),
         })
     }
 }

@@ -225,6 +225,25 @@ pub(crate) fn retake(
 }
 
 /// Makes an effect that was not made as if it had never been begun; `recipient` is whom its receipts name.
+pub(crate) fn crowd(book: &Book<'_>, effect: &Effect, since: Timestamp, most: u32) -> rusqlite::Result<Option<u32>> {
+    let mut known = book.connection.prepare_cached("SELECT 1 FROM effects WHERE family = ?1 AND id = ?2")?;
+    if known.exists(params![effect.family.word(), effect.id.as_str()])? {
+        return Ok(None);
+    }
+    // By the consumer: of one there are few rows, of a family many.
+    let select = "SELECT count(*) FROM (SELECT 1 FROM effects WHERE consumer = ?3 AND +family = ?1 AND channel = ?2
+        AND received_at > ?4 AND received_at <= ?5 LIMIT ?6)";
+    let arguments = params![
+        effect.family.word(),
+        effect.channel.as_str(),
+        effect.consumer.normalised(),
+        millis(since),
+        millis(effect.received_at),
+        most,
+    ];
+    book.connection.prepare_cached(select)?.query_row(arguments, |row| row.get(0)).map(Some)
+}
+
 pub(crate) fn reopen(book: &Book<'_>, effect: &Effect, recipient: Option<&str>) -> rusqlite::Result<Reopened> {
     know(book, effect)?;
     if is_erased(book, effect.family, &effect.id)? {

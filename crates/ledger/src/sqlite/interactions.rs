@@ -5,7 +5,11 @@ use rusqlite::{OptionalExtension, Row, params};
 use super::{Book, millis, unknown};
 use crate::interactions::{IDLE, KeptInteraction, Put, Raw, written};
 
-pub(crate) fn find(book: &Book<'_>, channel: &ChannelName, consumer: &str) -> rusqlite::Result<Option<KeptInteraction>> {
+pub(crate) fn find(
+    book: &Book<'_>,
+    channel: &ChannelName,
+    consumer: &str,
+) -> rusqlite::Result<Option<KeptInteraction>> {
     let select = "SELECT consumer, value, version FROM interactions WHERE channel = ?1 AND consumer = ?2";
     book.connection.prepare_cached(select)?.query_row([channel.as_str(), consumer], read).optional()
 }

@@ -147,7 +147,16 @@ pub(crate) fn erase(book: &Book<'_>, consumer: &str) -> rusqlite::Result<Erasure
     let effects = tombstones(book, consumer)?;
     let reports = reports + named;
     let arrivals_kept = all_arrivals.saturating_sub(arrivals);
-    Ok(Erasure::Erased(Erased { effects, timeline, receipts, arrivals, sessions, interactions, reports, arrivals_kept }))
+    Ok(Erasure::Erased(Erased {
+        effects,
+        timeline,
+        receipts,
+        arrivals,
+        sessions,
+        interactions,
+        reports,
+        arrivals_kept,
+    }))
 }
 
 /// What was done stays done; what waits to be tried stays what it is. Neither knows for whom.

@@ -113,11 +113,21 @@ fn accept(
     }
     let posted = message::read(body).map_err(bad)?;
     let company = match posted.kind {
-        Kind::Text { .. } | Kind::RichMedia { .. } => &posted.to,
+        Kind::Text { .. } | Kind::RichMedia { .. } | Kind::Email(..) => &posted.to,
         Kind::Receipt { .. } => &posted.from,
     };
-    if company != channel_id {
+    // The channel of mail is a domain.
+    let is_theirs = company == channel_id || company.rsplit_once('@').is_some_and(|(_, domain)| domain == channel_id);
+    if !is_theirs {
         return Err(bad("the company's address is not the channel of the path".to_owned()));
+    }
+    if matches!(posted.kind, Kind::Email(..)) && state.faults.refuse_email.strikes() {
+        return Err(bad("Email has another shape here".to_owned()));
+    }
+    if let Kind::Email(.., attachments) = &posted.kind {
+        for attachment in attachments {
+            media::known(state, &attachment.url).map_err(bad)?;
+        }
     }
     if let Kind::RichMedia { attachments, .. } = &posted.kind {
         if state.faults.refuse_rich_media.strikes() {
@@ -143,10 +153,11 @@ fn keep(
     let (at, channel_id, raw) = (room.clock.now(), channel_id.to_owned(), raw.clone());
     let Posted { from, to, message_id, kind } = posted;
     match kind {
-        Kind::Text { .. } | Kind::RichMedia { .. } => {
-            let (text, attachments) = match kind {
-                Kind::RichMedia { text, attachments } => (text, attachments),
-                Kind::Text { text } | Kind::Receipt { status: text, .. } => (text, Vec::new()),
+        Kind::Text { .. } | Kind::RichMedia { .. } | Kind::Email(..) => {
+            let (text, attachments, email) = match kind {
+                Kind::Email(email, text, attachments) => (text, attachments, Some(email)),
+                Kind::RichMedia { text, attachments } => (text, attachments, None),
+                Kind::Text { text } | Kind::Receipt { status: text, .. } => (text, Vec::new(), None),
             };
             let id = room.next_id();
             room.messages.push(ReceivedMessage {
@@ -157,6 +168,7 @@ fn keep(
                 message_id,
                 text,
                 attachments,
+                email,
                 trace,
                 signature_ok,
                 raw,

@@ -15,6 +15,7 @@ pub(super) struct Faults {
     pub(super) refuse_401: Switch,
     pub(super) refuse_uploads: Switch,
     pub(super) refuse_rich_media: Switch,
+    pub(super) refuse_email: Switch,
     pub(super) close_after_accept: Switch,
     pub(super) cut_short: Switch,
     pub(super) slow_millis: AtomicU64,
@@ -74,6 +75,11 @@ impl GenesysFaults<'_> {
         self.set(&self.0.state.faults.refuse_rich_media, times);
     }
 
+    /// Messages of type Email are answered 400.
+    pub fn refuse_email(&self, times: impl Into<Times>) {
+        self.set(&self.0.state.faults.refuse_email, times);
+    }
+
     /// Calls are carried out, and the connection is dropped instead of an answer.
     pub fn close_after_accept(&self, times: impl Into<Times>) {
         self.set(&self.0.state.faults.close_after_accept, times);
@@ -123,6 +129,7 @@ impl GenesysFaults<'_> {
             &faults.refuse_401,
             &faults.refuse_uploads,
             &faults.refuse_rich_media,
+            &faults.refuse_email,
             &faults.close_after_accept,
             &faults.cut_short,
             &faults.wrong_signature,

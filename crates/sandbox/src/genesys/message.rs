@@ -4,7 +4,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Map, Value};
 use sha1::Sha1;
 
-use super::types::ReceivedAttachment;
+use super::types::{ReceivedAttachment, ReceivedEmail};
 
 /// The value of `X-Hub-Signature` for a body: `sha1=` and HMAC-SHA1 over its bytes in lower-case hex.
 pub fn sign(secret: &str, body: &[u8]) -> String {
@@ -34,6 +34,7 @@ pub(super) struct Posted {
 pub(super) enum Kind {
     Text { text: String },
     RichMedia { text: String, attachments: Vec<ReceivedAttachment> },
+    Email(ReceivedEmail, String, Vec<ReceivedAttachment>),
     Receipt { status: String, reasons: Vec<(i64, Option<String>)> },
 }
 
@@ -44,18 +45,20 @@ pub(super) fn read(body: &[u8]) -> Result<Posted, String> {
     let [message] = envelope.get("messages").and_then(Value::as_array).map_or(&[][..], Vec::as_slice) else {
         return Err("messages must be an array of exactly one".to_owned());
     };
-    let message = object(message, "a message", &["channel", "type", "text", "content", "status", "reasons"])?;
+    let known = ["channel", "type", "subject", "text", "content", "status", "reasons"];
+    let message = object(message, "a message", &known)?;
     let channel = message.get("channel").ok_or("channel is missing")?;
     let channel = object(channel, "channel", &["from", "to", "messageId"])?;
     let message_id = channel.get("messageId").map(|id| string(id, "channel.messageId")).transpose()?;
     let kind = match message.get("type").and_then(Value::as_str) {
         Some("Text") => text(message)?,
         Some("RichMedia") => rich_media(message)?,
+        Some("Email") => email(message, channel)?,
         Some("Receipt") => {
             message_id.as_ref().ok_or("a receipt needs channel.messageId")?;
             receipt(message)?
         }
-        _ => return Err("type must be Text, RichMedia or Receipt".to_owned()),
+        _ => return Err("type must be Text, RichMedia, Email or Receipt".to_owned()),
     };
     Ok(Posted { from: address(channel, "from")?, to: address(channel, "to")?, message_id, kind })
 }
@@ -75,21 +78,51 @@ fn rich_media(message: &Map<String, Value>) -> Result<Kind, String> {
     let content = message.get("content").and_then(Value::as_array).filter(|content| !content.is_empty());
     let mut attachments = Vec::new();
     for part in content.ok_or("a RichMedia has content")? {
-        let part = object(part, "a content", &["contentType", "attachment"])?;
-        if part.get("contentType").and_then(Value::as_str) != Some("Attachment") {
-            return Err("contentType must be Attachment".to_owned());
-        }
-        let known = ["mediaType", "url", "mime", "filename"];
-        let attachment = object(part.get("attachment").ok_or("attachment is missing")?, "an attachment", &known)?;
-        let field = |key: &str| string(attachment.get(key).ok_or(format!("{key} is missing"))?, key);
-        attachments.push(ReceivedAttachment {
-            media_type: field("mediaType")?,
-            url: field("url")?,
-            mime: field("mime")?,
-        });
+        attachments.push(attachment(part)?);
     }
     let text = message.get("text").map(|text| string(text, "text")).transpose()?.unwrap_or_default();
     Ok(Kind::RichMedia { text, attachments })
+}
+
+fn attachment(part: &Value) -> Result<ReceivedAttachment, String> {
+    let part = object(part, "a content", &["contentType", "attachment"])?;
+    if part.get("contentType").and_then(Value::as_str) != Some("Attachment") {
+        return Err("contentType must be Attachment".to_owned());
+    }
+    let known = ["mediaType", "url", "mime", "filename"];
+    let attachment = object(part.get("attachment").ok_or("attachment is missing")?, "an attachment", &known)?;
+    let field = |key: &str| string(attachment.get(key).ok_or(format!("{key} is missing"))?, key);
+    Ok(ReceivedAttachment { media_type: field("mediaType")?, url: field("url")?, mime: field("mime")? })
+}
+
+/// The shape of outgoing mail, the other way round.
+fn email(message: &Map<String, Value>, channel: &Map<String, Value>) -> Result<Kind, String> {
+    if message.contains_key("text") || message.contains_key("status") {
+        return Err("an Email has its text in content, and no status".to_owned());
+    }
+    let subject = message.get("subject").and_then(Value::as_str).ok_or("subject must be a string")?.to_owned();
+    let content = message.get("content").and_then(Value::as_array).ok_or("an Email has content")?;
+    let (mut text, mut html, mut attachments) = (None, None, Vec::new());
+    for part in content {
+        let kind = part.get("type").and_then(Value::as_str);
+        let Some(kind) = kind else {
+            attachments.push(attachment(part)?);
+            continue;
+        };
+        let part = object(part, "a part", &["type", "text"])?;
+        let words = string(part.get("text").ok_or("the text of a part is missing")?, "the text of a part")?;
+        let place = match kind {
+            "text" => &mut text,
+            "html" => &mut html,
+            _ => return Err("a part must be text or html".to_owned()),
+        };
+        if place.replace(words).is_some() {
+            return Err(format!("there are two parts of type {kind}"));
+        }
+    }
+    let from_name = channel.get("from").and_then(|from| from.get("name")).and_then(Value::as_str).map(str::to_owned);
+    let text = text.ok_or("there is no part of type text")?;
+    Ok(Kind::Email(ReceivedEmail { subject, from_name, html }, text, attachments))
 }
 
 fn receipt(message: &Map<String, Value>) -> Result<Kind, String> {

@@ -15,8 +15,9 @@ pub use message::sign;
 pub use sim::GenesysSim;
 pub(crate) use sim::client;
 pub use types::{
-    AgentMessage, Attempt, GenesysSimConfig, OpenMediaManners, RawBody, ReceivedAttachment, ReceivedMessage,
-    ReceivedReceipt, Redelivery, Refusal, SimChannel, SimInteraction, SimMedia, WebhookAnswer, WebhookState,
+    AgentMessage, Attempt, GenesysSimConfig, OpenMediaManners, RawBody, ReceivedAttachment, ReceivedEmail,
+    ReceivedMessage, ReceivedReceipt, Redelivery, Refusal, SimChannel, SimInteraction, SimMedia, WebhookAnswer,
+    WebhookState,
 };
 
 #[cfg(test)]

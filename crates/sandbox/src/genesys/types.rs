@@ -58,14 +58,27 @@ pub struct ReceivedMessage {
     pub message_id: Option<String>,
     /// `text`.
     pub text: String,
-    /// `content`, of a RichMedia.
+    /// `content`, of a RichMedia, and what an Email has beside its parts.
     pub attachments: Vec<ReceivedAttachment>,
+    /// What an Email says beside its text.
+    pub email: Option<ReceivedEmail>,
     /// `X-B3-TraceId`.
     pub trace: Option<String>,
     /// Whether the signature was right; a wrong one comes this far only with `accept_any_signature`.
     pub signature_ok: bool,
     /// The body as it came.
     pub raw: Bytes,
+}
+
+/// What an Email says beside its text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReceivedEmail {
+    /// `subject`.
+    pub subject: String,
+    /// `channel.from.name`.
+    pub from_name: Option<String>,
+    /// The part of type `html`.
+    pub html: Option<String>,
 }
 
 /// A file that a message refers to.
