@@ -259,7 +259,7 @@ async fn delivered_is_not_claimed_without_evidence(queues: Queues) {
     world.end().await;
 }
 
-fn alarms(readyz: &Value) -> Vec<(String, String)> {
+pub(crate) fn alarms(readyz: &Value) -> Vec<(String, String)> {
     let text = |alarm: &Value, key: &str| alarm[key].as_str().unwrap_or_default().to_owned();
     let alarms = readyz["alarms"].as_array().into_iter().flatten();
     alarms.map(|alarm| (text(alarm, "alarm"), text(alarm, "target"))).collect()

@@ -57,13 +57,13 @@ fn assert_no_words(text: &str) {
 }
 
 impl Town {
-    async fn dead_letters(&self, arguments: &[&str]) -> Said {
+    pub(crate) async fn dead_letters(&self, arguments: &[&str]) -> Said {
         let config = self.folder.path().join("all.toml").display().to_string();
         Said::of(&self.run(&[&["dead-letters"], arguments, &["--config", &config]].concat()).await)
     }
 
     /// The ids of the dead letters of one cause, once there are so many.
-    async fn dead_of(&self, cause: &str, count: usize) -> Vec<String> {
+    pub(crate) async fn dead_of(&self, cause: &str, count: usize) -> Vec<String> {
         let deadline = Instant::now() + SOON;
         loop {
             let listed = self.dead_letters(&["list", "--json"]).await.json();

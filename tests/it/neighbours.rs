@@ -10,7 +10,8 @@ use sandbox::{
 use tokio::net::TcpListener;
 
 use crate::settings::{
-    API_KEY, CCID, CHANNEL, CHANNEL_SECRET, COMPANY, DOMAIN, EVENT_SECRET, OPEN_MEDIA_KEY, OPEN_MEDIA_SERVICE, USER,
+    API_KEY, CCID, CHANNEL, CHANNEL_SECRET, COMPANY, DOMAIN, EVENT_SECRET, MAIL_DOMAIN, MAIL_SECRET, OPEN_MEDIA_KEY,
+    OPEN_MEDIA_SERVICE, USER,
 };
 
 /// For anything that should happen: long, because the machine is shared, and never waited out when all is well.
@@ -27,7 +28,8 @@ impl Neighbours {
     pub(crate) async fn start() -> Self {
         let shutdown = Shutdown::new();
         let channel = SimChannel { id: COMPANY.to_owned(), secret: CHANNEL_SECRET.to_owned(), webhook_url: None };
-        let config = GenesysSimConfig { ccid: CCID.to_owned(), channels: vec![channel] };
+        let mail = SimChannel { id: MAIL_DOMAIN.to_owned(), secret: MAIL_SECRET.to_owned(), webhook_url: None };
+        let config = GenesysSimConfig { ccid: CCID.to_owned(), channels: vec![channel, mail] };
         let genesys = GenesysSim::start(listener().await, config, shutdown.clone());
         genesys.serve_open_media(OPEN_MEDIA_KEY, &[OPEN_MEDIA_SERVICE]);
         genesys.set_redelivery(Redelivery {

@@ -16,6 +16,10 @@ pub(crate) const USER: &str = "9000";
 pub(crate) const DOMAIN: &str = "example.com";
 pub(crate) const CHANNEL: &str = "sales-sms";
 
+/// The channel of mail, which is a domain.
+pub(crate) const MAIL_DOMAIN: &str = "company.com";
+pub(crate) const MAIL_SECRET: &str = "t4Wn8pQx-mail-channel-secret";
+
 /// Which broker a bridge stands on.
 #[derive(Debug, Clone)]
 pub(crate) enum Queues {

@@ -235,6 +235,11 @@ impl Bridge {
         false
     }
 
+    /// The body of `/readyz`.
+    pub(crate) async fn readyz(&self) -> serde_json::Value {
+        self.http.readyz(self.admin).await.expect("the admin listener answers").1
+    }
+
     /// The value of a metric, summed over its labels.
     pub(crate) async fn metric(&self, name: &str, label: &str) -> f64 {
         let answer = self.http.get(format!("http://{}/metrics", self.admin)).await.expect("the admin listener answers");
