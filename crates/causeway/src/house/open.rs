@@ -85,17 +85,8 @@ impl House {
             media::open(&config, &http, &clock)?,
         );
 
-        let public = match roles.iter().any(|role| role.answers_http()) {
-            true => Some(bind(config.http.listen, "http.listen").await?),
-            false => None,
-        };
-        let mail = mail_in::open(&config, &roles).await?;
-        let admin = bind(config.admin.listen, "admin.listen").await?;
-        let addresses = Addresses {
-            http: public.as_ref().map(TcpListener::local_addr).transpose()?,
-            mail: mail.iter().map(mail_in::Door::address).collect::<Result<_, _>>()?,
-            admin: admin.local_addr()?,
-        };
+        let Sockets { public, mail, admin } = Sockets::bind(&config, &roles).await?;
+        let addresses = Addresses::of(public.as_ref(), &mail, &admin)?;
         let admin = serve_on_own_thread(admin.into_std()?, health.clone(), metrics.clone(), shutdown.clone())?;
         let mut tasks = Tasks::new(shutdown.clone());
         tasks.spawn("metrics upkeep", run_upkeep(metrics, shutdown.clone()));
@@ -110,15 +101,7 @@ impl House {
             shutdown: &shutdown,
             directories: &directories,
         };
-        if let Some(listener) = public {
-            front::spawn(&mut tasks, listener, &roles, &parts)?;
-        }
-        if roles.contains(&Role::Ingress) {
-            mail_in::spawn(&mut tasks, mail, &parts)?;
-        }
-        if let Some(ledger) = &ledger {
-            spawn_consumers(&mut tasks, &roles, ledger, &parts);
-        }
+        spawn_roles(&mut tasks, &roles, &parts, public, mail)?;
         if roles.contains(&Role::ConsumerOutbound) {
             let providers = provider_doors(&config, &http, &clock, ledger.as_ref());
             let look = accounts::look_at_start(config.clone(), providers, health.clone(), shutdown.clone());
@@ -164,7 +147,52 @@ pub(super) struct Parts<'a> {
     pub(super) directories: &'a Directories,
 }
 
+/// Every port but the control socket's, bound before anything runs behind one.
+struct Sockets {
+    public: Option<TcpListener>,
+    mail: Vec<mail_in::Door>,
+    admin: TcpListener,
+}
+
+impl Sockets {
+    async fn bind(config: &Config, roles: &BTreeSet<Role>) -> anyhow::Result<Self> {
+        let public = match roles.iter().any(|role| role.answers_http()) {
+            true => Some(bind(config.http.listen, "http.listen").await?),
+            false => None,
+        };
+        let mail = mail_in::open(config, roles).await?;
+        Ok(Self { public, mail, admin: bind(config.admin.listen, "admin.listen").await? })
+    }
+}
+
+fn spawn_roles(
+    tasks: &mut Tasks,
+    roles: &BTreeSet<Role>,
+    parts: &Parts<'_>,
+    public: Option<TcpListener>,
+    mail: Vec<mail_in::Door>,
+) -> anyhow::Result<()> {
+    if let Some(listener) = public {
+        front::spawn(tasks, listener, roles, parts)?;
+    }
+    if roles.contains(&Role::Ingress) {
+        mail_in::spawn(tasks, mail, parts)?;
+    }
+    if let Some(ledger) = parts.ledger {
+        spawn_consumers(tasks, roles, ledger, parts);
+    }
+    Ok(())
+}
+
 impl Addresses {
+    fn of(public: Option<&TcpListener>, mail: &[mail_in::Door], admin: &TcpListener) -> anyhow::Result<Self> {
+        Ok(Self {
+            http: public.map(TcpListener::local_addr).transpose()?,
+            mail: mail.iter().map(mail_in::Door::address).collect::<Result<_, _>>()?,
+            admin: admin.local_addr()?,
+        })
+    }
+
     fn tell(&self, roles: &BTreeSet<Role>) {
         tracing::info!(
             version = env!("CARGO_PKG_VERSION"),

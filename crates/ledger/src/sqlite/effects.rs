@@ -224,7 +224,8 @@ pub(crate) fn retake(
     open(book, effect, lease).map(Some)
 }
 
-/// Makes an effect that was not made as if it had never been begun; `recipient` is whom its receipts name.
+/// How many messages of the conversation came in since then and up to this one, `most` at the most; nothing where this
+/// one is known.
 pub(crate) fn crowd(book: &Book<'_>, effect: &Effect, since: Timestamp, most: u32) -> rusqlite::Result<Option<u32>> {
     let mut known = book.connection.prepare_cached("SELECT 1 FROM effects WHERE family = ?1 AND id = ?2")?;
     if known.exists(params![effect.family.word(), effect.id.as_str()])? {
@@ -244,6 +245,7 @@ pub(crate) fn crowd(book: &Book<'_>, effect: &Effect, since: Timestamp, most: u3
     book.connection.prepare_cached(select)?.query_row(arguments, |row| row.get(0)).map(Some)
 }
 
+/// Makes an effect that was not made as if it had never been begun; `recipient` is whom its receipts name.
 pub(crate) fn reopen(book: &Book<'_>, effect: &Effect, recipient: Option<&str>) -> rusqlite::Result<Reopened> {
     know(book, effect)?;
     if is_erased(book, effect.family, &effect.id)? {
