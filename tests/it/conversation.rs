@@ -210,7 +210,7 @@ fn webhook(id: &str, to: &Value, more: Value) -> Value {
 async fn what_cannot_be_sent_is_told_to_the_agent(queues: Queues) {
     let world = World::on(queues).await;
     let consumer = json!({ "id": CONSUMER });
-    let picture = json!({ "type": "RichMedia", "richMedia": { "url": "genesys://nexus/4f" } });
+    let picture = json!({ "type": "RichMedia", "richMedia": { "url": "genesys://nexus/../4f" } });
     let cases = [
         (webhook("m-empty", &consumer, json!({ "text": "" })), 520),
         (webhook("m-null", &consumer, json!({ "text": null })), 520),

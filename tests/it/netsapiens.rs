@@ -118,6 +118,7 @@ async fn send_202_and_200_object_and_200_array_and_every_type() {
     let started = desk.says(&["sessions", "start", "--to", CONSUMER, "--text", "anew"]).await;
     assert!(started.contains("accepted"), "{started}");
 
+    desk.town.netsapiens.set_row(COMPANY, json!({ "mms-capable": true }));
     let picture = desk.town.folder.path().join("dot.png");
     std::fs::write(&picture, b"\x89PNG\r\n\x1a\n").expect("it can be written");
     let picture = picture.display().to_string();

@@ -108,7 +108,7 @@ impl Room {
         }
         let reply = answer_to(change, text.clone());
         let place = Place { number: 1, of: 1 };
-        let walk = Walk { reply: &reply, author: Author::House, effect, place, channel, account };
+        let walk = Walk { reply: &reply, author: Author::House, effect, place, channel, account, loaded: None };
         let request: SendRequest = self.request(&walk, to.clone(), Private::new(text)).await?;
         self.attempt(&walk, &request, begun).await
     }

@@ -6,6 +6,8 @@ use model::{ChannelName, NeighbourName};
 use runtime::Alarm;
 use sms::Provider;
 
+use crate::files::Limits;
+
 /// What to do with a send of which nobody can say whether it happened, once it has expired.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WhenUnsure {
@@ -47,6 +49,8 @@ pub struct Channel {
     pub when_unsure: WhenUnsure,
     /// How long texts are treated.
     pub texts: Texts,
+    /// How pictures and files are treated.
+    pub pictures: Pictures,
     /// What consumers are answered who end or begin being written to; `None` where the platform sees to that itself.
     pub consent: Option<Answers>,
 }
@@ -71,6 +75,30 @@ pub struct Texts {
     pub max_characters: usize,
     /// Segments a reply may take, all parts together.
     pub max_segments: usize,
+}
+
+/// How agents' pictures and files leave a channel.
+#[derive(Debug, Clone)]
+pub struct Pictures {
+    /// What is passed on at all.
+    pub limits: Limits,
+    /// Whether the number sends pictures.
+    pub mms: Mms,
+    /// The types that are sent as pictures; others become links.
+    pub mms_types: Vec<String>,
+    /// The most bytes of a picture; what is larger becomes a link.
+    pub mms_limit: u64,
+}
+
+/// Whether a number sends pictures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mms {
+    /// The provider is asked.
+    Auto,
+    /// It does, whatever the provider says.
+    Always,
+    /// It does not; every file becomes a link.
+    Never,
 }
 
 /// The accounts and channels of this house.

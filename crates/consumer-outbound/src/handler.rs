@@ -2,19 +2,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::anyhow;
-use broker::{Broker, Consume, Done, Failure, Foresight, Handle, PublishError, Rejection};
+use broker::{Broker, Consume, Done, Failure, Foresight, Handle, Rejection};
 use jiff::Timestamp;
 use ledger::{AttemptId, Begin, Effect, Entry, Ledger, LedgerError, Outcome, POISON, What};
 use model::text::segments;
-use model::{Address, AgentReply, Errand, PhoneNumber, Private, ReasonCode, Receipt, ReceiptStatus, ReplyBody};
+use model::{Address, AgentReply, Errand, PhoneNumber, Private, ReasonCode, ReceiptStatus, ReplyBody};
 use runtime::{Clock, Shutdown};
 use sms::{SendError, SendRequest};
 use tokio::sync::watch;
 
 use crate::consent::Stops;
 use crate::directory::{Account, Channel, Directory};
+use crate::files::Files;
 use crate::maybe_sent::MaybeSent;
 use crate::parts::{Letter, Place};
+use crate::pictures::{Darkroom, Loaded};
 use crate::verdict;
 
 /// What this room needs to know.
@@ -33,12 +35,16 @@ pub struct Deps {
     pub broker: Broker,
     /// What was done before.
     pub ledger: Ledger,
+    /// How agents' files are had and kept.
+    pub files: Files,
     /// The time.
     pub clock: Clock,
 }
 
 /// The longest a call to a provider takes; the deadline in the ledger is built on it.
 pub(crate) const CALL_TIMEOUT: Duration = Duration::from_secs(15);
+/// The same for a picture.
+pub(crate) const PICTURE_TIMEOUT: Duration = Duration::from_secs(45);
 
 /// Consumes `replies` until the shutdown.
 ///
@@ -47,7 +53,7 @@ pub(crate) const CALL_TIMEOUT: Duration = Duration::from_secs(15);
 pub async fn run(config: Config, deps: Deps, shutdown: Shutdown) -> anyhow::Result<()> {
     let broker = deps.broker.clone();
     let (expire, maybe_sent, stops) = (config.consume.expire, MaybeSent::default(), Stops::default());
-    let room = Room { deps, expire, maybe_sent, stops };
+    let room = Room { deps, expire, maybe_sent, stops, darkroom: Darkroom::default() };
     broker.consume::<Errand, _>(config.consume, Arc::new(room), shutdown).await
 }
 
@@ -57,6 +63,7 @@ pub(crate) struct Room {
     pub(crate) expire: Duration,
     pub(crate) maybe_sent: MaybeSent,
     pub(crate) stops: Stops,
+    pub(crate) darkroom: Darkroom,
 }
 
 /// Who wrote what is sent.
@@ -77,6 +84,15 @@ pub(crate) struct Walk<'a> {
     pub(crate) place: Place,
     pub(crate) channel: Arc<Channel>,
     pub(crate) account: Arc<Account>,
+    /// The picture that part is.
+    pub(crate) loaded: Option<Loaded>,
+}
+
+impl Walk<'_> {
+    /// The longest its call takes.
+    pub(crate) const fn call_time(&self) -> Duration {
+        if self.loaded.is_some() { PICTURE_TIMEOUT } else { CALL_TIMEOUT }
+    }
 }
 
 impl Handle<Errand> for Room {
@@ -85,7 +101,7 @@ impl Handle<Errand> for Room {
         let Errand::Reply(reply) = errand else { return Vec::new() };
         // What cannot be sent needs no provider, so its verdict does not wait for one either.
         match reply.body {
-            ReplyBody::Text(_) => {
+            ReplyBody::Text(_) | ReplyBody::Media(_) => {
                 vec![verdict::number_target(&reply.provider, &reply.channel), reply.provider.to_string()]
             }
             ReplyBody::Unsendable(_) => Vec::new(),
@@ -120,15 +136,27 @@ impl Handle<Errand> for Room {
 
 impl Room {
     async fn reply(&self, reply: &AgentReply) -> Result<Done, Failure> {
+        if matches!(reply.body, ReplyBody::Media(_)) && self.was_done(reply).await? {
+            return Ok(Done::Duplicate);
+        }
         let found = self.deps.directory.borrow().find(&reply.channel);
-        let letter = Letter::of(reply, found.as_ref().map(|(channel, _)| channel.as_ref()));
+        let letter = match &found {
+            Some((channel, account)) => self.letter(reply, channel, account).await?,
+            None => Letter::of(reply, None),
+        };
         if let (Ok(letter), Some((channel, account))) = (&letter, &found)
             && let Some(done) = self.earlier_part(reply, letter, channel, account).await?
         {
             return Ok(done);
         }
+        let last = letter.as_ref().ok().and_then(|letter| letter.places().next_back());
+        let loaded = match last {
+            Some((_, part)) => self.load(part).await?,
+            None => None,
+        };
         let effect = Effect::from(reply);
-        let Some(begun) = self.begin(reply, &effect).await? else { return Ok(Done::Duplicate) };
+        let time = last.map_or(CALL_TIMEOUT, |(_, part)| part.call_time());
+        let Some(begun) = self.begin(reply, &effect, time).await? else { return Ok(Done::Duplicate) };
         // What cannot be sent needs no provider, so its verdict does not wait for one either.
         let letter = match letter {
             Ok(letter) => letter,
@@ -140,9 +168,9 @@ impl Room {
             let cause = anyhow!("channel {} is not an SMS channel here; configure it and replay", reply.channel);
             return Err(Failure::Reject { code: "unknown-channel", cause });
         };
-        let (place, text) = letter.places().next_back().expect("there is at least one part");
-        let walk = Walk { reply, author: Author::Agent, effect, place, channel, account };
-        let request = self.request(&walk, letter.to.clone(), text.clone()).await?;
+        let (place, part) = letter.places().next_back().expect("there is at least one part");
+        let walk = Walk { reply, author: Author::Agent, effect, place, channel, account, loaded };
+        let request = self.request(&walk, letter.to.clone(), part.text().clone()).await?;
         self.attempt(&walk, &request, begun).await
     }
 
@@ -192,30 +220,14 @@ impl Begun {
 
 impl Room {
     /// The record before the effect; `None` when the effect was made before and its outcome has been told again.
-    async fn begin(&self, reply: &AgentReply, effect: &Effect) -> Result<Option<Begun>, Failure> {
-        match self.deps.ledger.begin(effect.clone(), CALL_TIMEOUT).await.map_err(ledger_down)? {
+    async fn begin(&self, reply: &AgentReply, effect: &Effect, time: Duration) -> Result<Option<Begun>, Failure> {
+        match self.deps.ledger.begin(effect.clone(), time).await.map_err(ledger_down)? {
             Begin::First(attempt) => Ok(Some(Begun::First(attempt))),
             Begin::Interrupted { attempt, began, until, begun } => {
                 Ok(Some(Begun::Interrupted { attempt, began, until, begun }))
             }
-            Begin::Done(outcome) => {
-                self.tell_again(reply, &outcome).await?;
-                // The crash may have come after the record that matched them, and before they were told.
-                if let Outcome::Sent { foreign_id: Some(id) } = &outcome {
-                    let reports = self.deps.ledger.reported(&effect.target, id).await.map_err(ledger_down)?;
-                    self.publish_reports(reports).await?;
-                }
-                Ok(None)
-            }
+            Begin::Done(outcome) => self.told_once_more(reply, &outcome).await.map(|()| None),
         }
-    }
-
-    /// What the provider had reported before this reply was recorded as sent.
-    async fn publish_reports(&self, receipts: Vec<Receipt>) -> Result<(), Failure> {
-        for receipt in &receipts {
-            self.deps.broker.publish(receipt).await.map_err(not_published)?;
-        }
-        Ok(())
     }
 
     /// Goes on from where an effect stands.
@@ -257,6 +269,7 @@ impl Room {
             to,
             others,
             text,
+            file: walk.loaded.as_ref().map(|loaded| loaded.file.clone()),
             session,
             attempt: String::new(),
         })
@@ -303,8 +316,10 @@ impl Room {
         self.maybe_sent.leave(&walk.account, walk.reply, self.deps.clock.now());
         let outcome = Outcome::Sent { foreign_id: provider_id.clone() };
         let reports = self.deps.ledger.sent(&walk.effect, attempt, provider_id).await.map_err(ledger_down)?;
-        metrics::counter!("causeway_segments_total", "channel" => walk.reply.channel.to_string())
-            .increment(segments(request.text.expose()).count as u64);
+        if request.file.is_none() {
+            metrics::counter!("causeway_segments_total", "channel" => walk.reply.channel.to_string())
+                .increment(segments(request.text.expose()).count as u64);
+        }
         if !walk.place.is_last() || walk.author == Author::House {
             return Ok(Done::Done);
         }
@@ -328,6 +343,9 @@ impl Room {
         if walk.author == Author::House {
             return self.finish_failed(&walk.effect, attempt, &(code, reason.to_owned())).await.map(|()| Done::Done);
         }
+        if self.links_instead(walk, attempt, code).await? {
+            return Err(Failure::NotYet { after: Duration::ZERO });
+        }
         let sent = walk.place.number - 1;
         let prefix = if sent == 0 { String::new() } else { verdict::parts_sent(sent, walk.place.of) };
         let reason = format!("{prefix}{reason}");
@@ -336,7 +354,7 @@ impl Room {
         }
         self.deps.ledger.release(&walk.effect, attempt, &reason).await.map_err(ledger_down)?;
         let whole = Effect::from(walk.reply);
-        match self.begin(walk.reply, &whole).await? {
+        match self.begin(walk.reply, &whole, CALL_TIMEOUT).await? {
             Some(begun) => self.fail(walk.reply, &whole, begun.attempt(), code, &reason).await,
             None => Ok(Done::Duplicate),
         }
@@ -369,30 +387,8 @@ impl Room {
         let outcome = Outcome::Failed { code: *code, reason: reason.clone() };
         self.deps.ledger.finish(effect, attempt, outcome).await.map_err(ledger_down)
     }
-
-    /// Publishes the receipt of an outcome, as often as asked: the crash may have come between the effect and its
-    /// receipt, and the receipt ledger drops repeats.
-    pub(crate) async fn tell_again(&self, reply: &AgentReply, outcome: &Outcome) -> Result<(), Failure> {
-        let directory = Arc::clone(&self.deps.directory.borrow());
-        let evidence = directory.find(&reply.channel).is_some_and(|(_, account)| account.accepted_is_delivered);
-        match outcome {
-            Outcome::Sent { .. } if evidence => self.publish_receipt(reply, ReceiptStatus::Delivered).await,
-            Outcome::Sent { .. } | Outcome::SameAs(_) | Outcome::Recorded => Ok(()),
-            Outcome::Failed { code, reason } => {
-                self.publish_receipt(reply, ReceiptStatus::failed(*code, reason.clone())).await
-            }
-        }
-    }
-
-    async fn publish_receipt(&self, reply: &AgentReply, status: ReceiptStatus) -> Result<(), Failure> {
-        self.deps.broker.publish(&reply.receipt(status)).await.map_err(not_published)
-    }
 }
 
 pub(crate) fn ledger_down(error: LedgerError) -> Failure {
     Failure::Unavailable { target: "ledger".to_owned(), after: None, cause: error.into() }
-}
-
-fn not_published(error: PublishError) -> Failure {
-    Failure::Unavailable { target: "broker".to_owned(), after: None, cause: error.into() }
 }

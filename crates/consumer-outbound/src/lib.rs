@@ -2,12 +2,16 @@
 
 mod consent;
 mod directory;
+mod files;
 mod handler;
 mod maybe_sent;
 mod parts;
+mod pictures;
 mod reconcile;
+mod tell;
 mod verdict;
 
-pub use directory::{Account, Answers, Channel, Directory, Texts, WhenUnsure};
+pub use directory::{Account, Answers, Channel, Directory, Mms, Pictures, Texts, WhenUnsure};
+pub use files::{Files, Limits};
 pub use handler::{Config, Deps, run};
 pub use verdict::{MAYBE_SENT, number_target};

@@ -1,5 +1,5 @@
-//! A text that is longer than one request takes is sent in parts, in order. Each but the last is an effect of its own; the last
-//! is the effect of the reply, so that a reply is done when all of it is.
+//! A text that is longer than one request takes is sent in parts, in order, and so are several pictures. Each part but the last
+//! is an effect of its own; the last is the effect of the reply, so that a reply is done when all of it is.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,13 +10,39 @@ use model::text::{fold, segments, split};
 use model::{Address, AgentReply, MessageId, PhoneNumber, Private, ReasonCode, ReplyBody};
 
 use crate::directory::{Account, Channel, Texts};
-use crate::handler::{Author, Begun, CALL_TIMEOUT, Room, Walk, ledger_down};
+use crate::files::Kept;
+use crate::handler::{Author, Begun, CALL_TIMEOUT, PICTURE_TIMEOUT, Room, Walk, ledger_down};
 use crate::verdict;
 
 /// A reply as it is sent: to whom, and in which parts, of which there is at least one.
 pub(crate) struct Letter {
     pub(crate) to: PhoneNumber,
-    pub(crate) parts: Vec<Private<String>>,
+    pub(crate) parts: Vec<Part>,
+}
+
+/// What one request takes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// A text.
+    Text(Private<String>),
+    /// A picture, with what is said beside it.
+    Picture { caption: Private<String>, kept: Kept },
+}
+
+impl Part {
+    pub(crate) const fn text(&self) -> &Private<String> {
+        match self {
+            Self::Text(text) | Self::Picture { caption: text, .. } => text,
+        }
+    }
+
+    /// The longest a call with it takes.
+    pub(crate) const fn call_time(&self) -> Duration {
+        match self {
+            Self::Text(_) => CALL_TIMEOUT,
+            Self::Picture { .. } => PICTURE_TIMEOUT,
+        }
+    }
 }
 
 /// Where a part stands among the others.
@@ -28,20 +54,25 @@ pub(crate) struct Place {
 }
 
 impl Letter {
-    /// The reply as its channel sends it, or what its agent is told. A channel that is not known here cuts nothing.
+    /// A reply without files as its channel sends it, or what its agent is told. A channel that is not known here cuts nothing.
     pub(crate) fn of(reply: &AgentReply, channel: Option<&Channel>) -> Result<Self, (ReasonCode, String)> {
-        let (to, text) = sendable(reply, channel.is_none_or(|channel| channel.groups))?;
-        let parts = match channel {
-            Some(channel) => cut(&text, channel.texts)?,
-            None => vec![text],
+        let text = match &reply.body {
+            ReplyBody::Text(text) => text,
+            ReplyBody::Media(media) => &media.text,
+            ReplyBody::Unsendable(why) => return Err((why.code, why.reason.clone())),
         };
-        Ok(Self { to, parts })
+        let to = recipient(reply, channel.is_none_or(|channel| channel.groups))?;
+        let parts = match channel {
+            Some(channel) => cut(text, channel.texts)?,
+            None => vec![text.clone()],
+        };
+        Ok(Self { to, parts: parts.into_iter().map(Part::Text).collect() })
     }
 
-    /// The place and the text of each part.
-    pub(crate) fn places(&self) -> impl DoubleEndedIterator<Item = (Place, &Private<String>)> {
+    /// The place of each part.
+    pub(crate) fn places(&self) -> impl DoubleEndedIterator<Item = (Place, &Part)> {
         let of = self.parts.len();
-        self.parts.iter().enumerate().map(move |(index, text)| (Place { number: index + 1, of }, text))
+        self.parts.iter().enumerate().map(move |(index, part)| (Place { number: index + 1, of }, part))
     }
 }
 
@@ -62,22 +93,14 @@ impl Place {
     }
 }
 
-/// To whom and what, or what its agent is told.
-/// Of a group that is its first member.
-fn sendable(reply: &AgentReply, groups: bool) -> Result<(PhoneNumber, Private<String>), (ReasonCode, String)> {
-    let text = match &reply.body {
-        ReplyBody::Text(text) => text.clone(),
-        ReplyBody::Unsendable(why) => return Err((why.code, why.reason.clone())),
-    };
+/// To whom, or what its agent is told. Of a group that is its first member.
+pub(crate) fn recipient(reply: &AgentReply, groups: bool) -> Result<PhoneNumber, (ReasonCode, String)> {
     match &reply.to {
-        Address::Phone(number) => Ok((number.clone(), text)),
-        Address::Group(group) => match group.members().next().filter(|_| groups) {
-            Some(first) => Ok((first, text)),
-            None => {
-                let reason = "This channel does not write to groups; write to one of its members instead.";
-                Err((ReasonCode::Unsupported, reason.to_owned()))
-            }
-        },
+        Address::Phone(number) => Ok(number.clone()),
+        Address::Group(group) => group.members().next().filter(|_| groups).ok_or_else(|| {
+            let reason = "This channel does not write to groups; write to one of its members instead.";
+            (ReasonCode::Unsupported, reason.to_owned())
+        }),
         Address::Mail(_) => Err((ReasonCode::Unsupported, "This channel does not send mail.".to_owned())),
         Address::Invalid(_) => {
             Err((ReasonCode::InvalidDestination, "The recipient is not a telephone number.".to_owned()))
@@ -85,7 +108,7 @@ fn sendable(reply: &AgentReply, groups: bool) -> Result<(PhoneNumber, Private<St
     }
 }
 
-fn cut(text: &Private<String>, texts: Texts) -> Result<Vec<Private<String>>, (ReasonCode, String)> {
+pub(crate) fn cut(text: &Private<String>, texts: Texts) -> Result<Vec<Private<String>>, (ReasonCode, String)> {
     let text = if texts.fold { fold(text.expose()) } else { text.expose().into() };
     let parts = split(&text, texts.max_characters);
     let all: usize = parts.iter().map(|part| segments(part).count).sum();
@@ -110,22 +133,27 @@ impl Room {
         if letter.parts.len() == 1 {
             return Ok(None);
         }
-        if let Standing::Done(outcome) = self.deps.ledger.standing(&Effect::from(reply)).await.map_err(ledger_down)? {
-            return self.tell_again(reply, &outcome).await.map(|()| Some(Done::Duplicate));
+        if self.was_done(reply).await? {
+            return Ok(Some(Done::Duplicate));
         }
-        for (place, text) in letter.places().filter(|(place, _)| !place.is_last()) {
+        for (place, part) in letter.places().filter(|(place, _)| !place.is_last()) {
             let effect = place.effect(reply);
-            let begun = match self.deps.ledger.begin(effect.clone(), CALL_TIMEOUT).await.map_err(ledger_down)? {
+            let standing = self.deps.ledger.standing(&effect).await.map_err(ledger_down)?;
+            if matches!(standing, Standing::Done(_)) {
+                continue;
+            }
+            // Before its record: while it waits for its turn in memory nobody takes it for interrupted.
+            let loaded = self.load(part).await?;
+            let begun = match self.deps.ledger.begin(effect.clone(), part.call_time()).await.map_err(ledger_down)? {
                 Begin::Done(_) => continue,
                 Begin::First(attempt) => Begun::First(attempt),
                 Begin::Interrupted { attempt, began, until, begun } => {
                     Begun::Interrupted { attempt, began, until, begun }
                 }
             };
-            let author = Author::Agent;
-            let walk =
-                Walk { reply, author, effect, place, channel: Arc::clone(channel), account: Arc::clone(account) };
-            let request = self.request(&walk, letter.to.clone(), text.clone()).await?;
+            let (author, channel, account) = (Author::Agent, Arc::clone(channel), Arc::clone(account));
+            let walk = Walk { reply, author, effect, place, channel, account, loaded };
+            let request = self.request(&walk, letter.to.clone(), part.text().clone()).await?;
             self.attempt(&walk, &request, begun).await?;
             return Err(Failure::NotYet { after: Duration::ZERO });
         }
@@ -134,18 +162,24 @@ impl Room {
 
     /// What became of the parts before the last one, in words for the agent of a reply that is given up.
     pub(crate) async fn told_of_parts(&self, reply: &AgentReply) -> Result<PartsTold, Failure> {
-        let found = self.deps.directory.borrow().find(&reply.channel);
-        let channel = found.as_ref().map(|(channel, _)| channel.as_ref());
-        let Ok(letter) = Letter::of(reply, channel) else { return Ok(PartsTold::default()) };
+        let of = match &reply.body {
+            ReplyBody::Media(_) => self.parts_planned(reply).await?,
+            ReplyBody::Text(_) | ReplyBody::Unsendable(_) => {
+                let found = self.deps.directory.borrow().find(&reply.channel);
+                let channel = found.as_ref().map(|(channel, _)| channel.as_ref());
+                Letter::of(reply, channel).map_or(1, |letter| letter.parts.len())
+            }
+        };
         let (mut sent, mut in_doubt) = (0, false);
-        for (place, _) in letter.places().filter(|(place, _)| !place.is_last()) {
+        for number in 1..of {
+            let place = Place { number, of };
             match self.deps.ledger.standing(&place.effect(reply)).await.map_err(ledger_down)? {
                 Standing::Done(Outcome::Sent { .. }) => sent += 1,
                 Standing::Open => in_doubt = true,
                 Standing::Done(_) | Standing::Untouched => break,
             }
         }
-        let prefix = if sent == 0 { String::new() } else { verdict::parts_sent(sent, letter.parts.len()) };
+        let prefix = if sent == 0 { String::new() } else { verdict::parts_sent(sent, of) };
         Ok(PartsTold { prefix, in_doubt })
     }
 }

@@ -9,7 +9,7 @@ use ledger::{AttemptId, Entry, What};
 use sms::{Look, SendRequest};
 
 use crate::directory::WhenUnsure;
-use crate::handler::{CALL_TIMEOUT, Room, Walk, ledger_down};
+use crate::handler::{Room, Walk, ledger_down};
 use crate::verdict;
 
 /// How soon a reply that another replica took up is looked at again.
@@ -73,7 +73,7 @@ impl Room {
     }
 
     async fn try_again(&self, walk: &Walk<'_>, request: &SendRequest, attempt: &AttemptId) -> Result<Done, Failure> {
-        match self.deps.ledger.retake(&walk.effect, attempt, CALL_TIMEOUT).await.map_err(ledger_down)? {
+        match self.deps.ledger.retake(&walk.effect, attempt, walk.call_time()).await.map_err(ledger_down)? {
             Some(next) => {
                 self.maybe_sent.leave(&walk.account, walk.reply, self.deps.clock.now());
                 self.send(walk, request, next).await

@@ -9,6 +9,7 @@ mod directory;
 mod media;
 mod open_media;
 mod reader;
+mod references;
 mod signature;
 mod webhook;
 mod wire;

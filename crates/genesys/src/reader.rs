@@ -36,13 +36,3 @@ pub(crate) fn messages(root: &Value) -> Vec<&Value> {
         other => vec![other],
     }
 }
-
-/// Whether any text in the value, whole, is a reference to a media file (section 4.5).
-pub(crate) fn holds_media(value: &Value) -> bool {
-    match value {
-        Value::String(text) => text.starts_with("genesys://nexus/"),
-        Value::Array(values) => values.iter().any(holds_media),
-        Value::Object(object) => object.values().any(holds_media),
-        Value::Null | Value::Bool(_) | Value::Number(_) => false,
-    }
-}

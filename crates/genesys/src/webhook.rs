@@ -1,10 +1,12 @@
 //! The reader of agents' replies: tolerant of every shape of section 11.
 
-use model::{ChannelId, Private, ReasonCode, Unsendable};
+use model::{ChannelId, Private, ReasonCode, ReplyMedia, Unsendable};
 use runtime::lenient_json;
 use serde_json::{Map, Value};
 
-use crate::{Verified, reader};
+use crate::media::SCHEME;
+use crate::references::References;
+use crate::{Verified, reader, references};
 
 /// A webhook, read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,7 +35,9 @@ pub struct WebhookMessage {
 pub enum WebhookContent {
     /// Text.
     Text(Private<String>),
-    /// Ids are fine, the rest is not: an unknown type, no text, media.
+    /// Files, perhaps with a text.
+    Media(ReplyMedia),
+    /// Ids are fine, the rest is not: an unknown type, no text and no file.
     Unsendable(Unsendable),
 }
 
@@ -112,16 +116,36 @@ fn read_message(index: usize, message: &Value) -> Result<WebhookMessage, Webhook
 fn content(message: &Map<String, Value>) -> WebhookContent {
     let unsendable = |code, reason: &str| WebhookContent::Unsendable(Unsendable { code, reason: reason.to_owned() });
     let kind = reader::text(message, "type").unwrap_or_default().to_lowercase();
-    if message.values().any(reader::holds_media) {
-        return unsendable(ReasonCode::Unsupported, "Pictures and files cannot be sent on this channel yet.");
+    match kind.as_str() {
+        "email" => {
+            return unsendable(ReasonCode::Unsupported, "Mail cannot be sent by this version of the bridge.");
+        }
+        "receipt" | "event" => return unsendable(ReasonCode::Unsupported, "This is no message that can be sent."),
+        _ => {}
     }
-    match (kind.as_str(), reader::text(message, "text")) {
-        ("email", _) => unsendable(ReasonCode::Unsupported, "Mail cannot be sent by this version of the bridge."),
-        ("receipt" | "event", _) => unsendable(ReasonCode::Unsupported, "This is no message that can be sent."),
-        (_, Some(text)) if !text.trim().is_empty() => WebhookContent::Text(text.into()),
-        ("" | "text", _) => unsendable(ReasonCode::InvalidStructure, "The message has no text."),
+    let References { files, captions, broken } = references::find(message);
+    if broken {
+        return unsendable(ReasonCode::Unsupported, "The message refers to a file in a way that cannot be followed.");
+    }
+    if files.len() > references::MOST {
+        return unsendable(ReasonCode::Unsupported, "The message has more files than can be sent at once.");
+    }
+    let text = reader::text(message, "text").filter(|text| !text.trim().is_empty());
+    if !files.is_empty() {
+        return WebhookContent::Media(ReplyMedia { text: with_captions(text, captions).into(), files });
+    }
+    match (kind.as_str(), text) {
+        (_, Some(text)) => WebhookContent::Text(text.into()),
+        ("" | "text", None) => unsendable(ReasonCode::InvalidStructure, "The message has no text."),
         _ => unsendable(ReasonCode::Unsupported, "Messages of this type cannot be sent on this channel."),
     }
+}
+
+/// What the agent wrote beside files: the text, and what stands beside each of them alone. A reference is never shown.
+fn with_captions(text: Option<String>, captions: Vec<String>) -> String {
+    let text = text.filter(|text| !text.starts_with(SCHEME));
+    let more: Vec<String> = captions.into_iter().filter(|caption| Some(caption) != text.as_ref()).collect();
+    text.into_iter().chain(more).collect::<Vec<_>>().join("\n")
 }
 
 #[cfg(test)]

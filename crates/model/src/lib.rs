@@ -12,6 +12,7 @@ mod message;
 mod private;
 mod queue;
 mod receipt;
+mod reply;
 mod taken;
 pub mod text;
 
@@ -21,8 +22,9 @@ pub use conversation::ConversationKey;
 pub use files::{InboundFile, InboundFiles};
 pub use ids::{ChannelId, ChannelName, IdError, MessageId, NeighbourName, SessionId, TraceId};
 pub use mail_in::InboundMail;
-pub use message::{AgentReply, Arrival, ArrivalPath, InboundMessage, Receipt, ReplyBody, Unread, Unsendable};
+pub use message::{AgentReply, Arrival, ArrivalPath, InboundMessage, Receipt, Unread};
 pub use private::Private;
 pub use queue::{DecodeError, Family, Queued, decode, encode};
 pub use receipt::{ReasonCode, ReceiptReason, ReceiptStatus};
+pub use reply::{MediaPlace, MediaRef, ReplyBody, ReplyMedia, Unsendable};
 pub use taken::{Errand, Taken};

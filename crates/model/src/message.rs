@@ -3,7 +3,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Address, ChannelName, ConversationKey, Family, InboundFiles, InboundMail, MessageId, NeighbourName, Private,
-    Queued, ReasonCode, ReceiptStatus, SessionId, TraceId,
+    Queued, ReceiptStatus, ReplyBody, SessionId, TraceId,
 };
 
 /// The way a consumer's message was learnt of. The same message may come in by two.
@@ -91,24 +91,6 @@ impl Queued for InboundMessage {
     fn received_at(&self) -> Timestamp {
         self.received_at
     }
-}
-
-/// Why a reply that was accepted cannot be sent; its agent is told with a `Failed` receipt.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Unsendable {
-    /// The code of the receipt.
-    pub code: ReasonCode,
-    /// A sentence for the agent.
-    pub reason: String,
-}
-
-/// What an agent's reply holds.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum ReplyBody {
-    /// Text.
-    Text(Private<String>),
-    /// Nothing that can be sent.
-    Unsendable(Unsendable),
 }
 
 /// An agent's reply to one recipient.

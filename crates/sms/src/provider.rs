@@ -1,6 +1,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use jiff::Timestamp;
 use model::{Arrival, InboundFile, InboundFiles, NeighbourName, PhoneNumber, Private, ReasonCode, SessionId};
 use runtime::{ByteStream, Clock, HttpClient};
@@ -29,12 +30,32 @@ pub struct SendRequest {
     pub to: PhoneNumber,
     /// The other members of a group; nobody where one consumer is written to.
     pub others: Vec<PhoneNumber>,
-    /// What to say.
+    /// What to say; beside a file its caption, which may be empty.
     pub text: Private<String>,
+    /// One picture or file.
+    pub file: Option<OutgoingFile>,
     /// The conversation's session, where one is known.
     pub session: Option<SessionId>,
     /// Names this attempt to the provider, so that it can be found again.
     pub attempt: String,
+}
+
+/// A picture or file that goes with a text.
+#[derive(Debug, Clone)]
+pub struct OutgoingFile {
+    /// Its type, such as `image/png`.
+    pub media_type: String,
+    /// It.
+    pub data: Private<Bytes>,
+}
+
+/// Whether a number sends pictures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Pictures {
+    /// To one consumer.
+    pub to_one: bool,
+    /// To groups.
+    pub to_groups: bool,
 }
 
 /// A consumer's file, opened.
@@ -278,6 +299,16 @@ impl Provider {
         }
     }
 
+    /// Whether one of the company's numbers sends pictures; what the provider does not say it does not.
+    ///
+    /// # Errors
+    /// [`SendError`]: it could not be asked.
+    pub async fn pictures(&self, user: &str, number: &str) -> Result<Pictures, SendError> {
+        match &self.inner {
+            Inner::NetSapiens(account) => account.pictures(user, number).await,
+        }
+    }
+
     /// Looks for an attempt that began at `began` in the provider's own store. Rows that are `claimed` by other replies are none
     /// of this one's.
     ///
@@ -330,6 +361,7 @@ impl Provider {
             Inner::NetSapiens(account) => account.read_events(body),
         }
     }
+
     /// What consumers wrote in a session since then, the oldest first; nothing where there is no such session. `number` is
     /// the company's, where a row does not name it.
     ///

@@ -49,6 +49,7 @@ fn body(channel: &Channel, message: &WebhookMessage) -> ReplyBody {
     match (&channel.kind, &message.content) {
         (Kind::Email, _) => unsendable(ReasonCode::Unsupported, "Mail cannot be sent by this version of the bridge."),
         (Kind::Sms { .. }, WebhookContent::Text(text)) => ReplyBody::Text(text.clone()),
+        (Kind::Sms { .. }, WebhookContent::Media(media)) => ReplyBody::Media(media.clone()),
         (Kind::Sms { .. }, WebhookContent::Unsendable(why)) => ReplyBody::Unsendable(why.clone()),
     }
 }

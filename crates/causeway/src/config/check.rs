@@ -289,7 +289,8 @@ fn sms_kind(section: &Section<'_>, id: Option<&str>, keywords: bool) -> Option<C
     let texts = texts(section);
     let consent = consent(section, keywords, texts.max_characters);
     let groups = section.boolean("groups", false);
-    Some(ChannelKind::Sms { user: user?, number: number?, country, texts, consent, groups })
+    let mms = Box::new(media::mms(section));
+    Some(ChannelKind::Sms { user: user?, number: number?, country, texts, consent, groups, mms })
 }
 
 fn secrets(section: &Section<'_>) -> Option<Secrets> {

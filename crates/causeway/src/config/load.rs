@@ -76,6 +76,7 @@ fn root(root: &Section<'_>) -> Option<Config> {
         root.sections("channel").into_iter().map(|one| check::channel(one, &genesys, &providers)).collect();
     mail::settle(root, http.as_ref(), ledger.as_ref(), &mut providers, &channels);
     check::neighbours(root, &genesys, &providers, &channels);
+    media::check_links(root, http.as_ref(), &blobs, broker.as_ref(), &channels);
     root.check_keys();
     Some(Config {
         http: http?,

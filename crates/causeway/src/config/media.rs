@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 
 use blobs::{Place, S3};
+use consumer_outbound::Mms;
 use genesys_outbound::Form;
 
 use super::section::Section;
-use super::settings::{Blobs, Media};
+use super::settings::{Blobs, Channel, ChannelKind, Http, Media, MmsSettings};
 
 pub(super) fn blobs(section: Section<'_>) -> Blobs {
     let place = section.parsed("url", "file:data/blobs", "\"file:PATH\" or \"s3://bucket/prefix\"", place);
@@ -108,4 +109,50 @@ pub(super) fn channel(section: &Section<'_>, is_mail: bool) -> Media {
     };
     let limit = section.size("media_limit", "25 MiB");
     Media { form: form.unwrap_or(Form::Link), types, limit }
+}
+
+/// What every carrier takes (`reference/netsapiens.md` 7).
+const MMS_TYPES: &[&str] = &["image/jpeg", "image/png", "image/gif"];
+/// A picture is in memory while it is sent, and no carrier is known to take more.
+const MOST_OF_A_PICTURE: u64 = 5 << 20;
+
+pub(super) fn mms(section: &Section<'_>) -> MmsSettings {
+    let words = [("auto", Mms::Auto), ("always", Mms::Always), ("never", Mms::Never)];
+    let mode = section.word("mms", &words).unwrap_or(Mms::Auto);
+    let types = section.strings("mms_types");
+    let types = if types.is_empty() { MMS_TYPES.iter().map(|one| (*one).to_owned()).collect() } else { types };
+    let limit = section.size("mms_limit", "1000000");
+    if limit == 0 || limit > MOST_OF_A_PICTURE {
+        section.problem(
+            "mms_limit",
+            "is not from 1 byte to 5 MiB, beyond which no carrier takes a picture",
+            "\"1000000\"",
+        );
+    }
+    if types.iter().any(|one| !one.contains('/')) {
+        section.problem("mms_types", "holds what is no media type", "[\"image/jpeg\", \"image/png\"]");
+    }
+    MmsSettings { mode, types, limit }
+}
+
+/// Says where links cannot be made, for channels that may need some.
+pub(super) fn check_links(
+    root: &Section<'_>,
+    http: Option<&Http>,
+    blobs: &Blobs,
+    broker: Option<&broker::Config>,
+    channels: &[Option<Channel>],
+) {
+    let texts = |channel: &&Channel| matches!(channel.kind, ChannelKind::Sms { .. });
+    if !channels.iter().flatten().any(|channel| texts(&channel)) {
+        return;
+    }
+    let missed = "consumers' files are given to agents as links where media = \"link\", and agents' files that cannot be sent as \
+                  pictures become links; without one an agent is told that there is a file, or Failed 510";
+    if http.is_some_and(|http| http.public_url.is_none()) {
+        root.warn("http.public_url", &format!("is missing, so no file can be linked to: {missed}"));
+    }
+    if blobs.signing_keys.is_empty() && matches!(broker, Some(broker::Config::RabbitMq(_))) {
+        root.warn("blobs.signing_key_files", &format!("is missing, so no link can be signed: {missed}"));
+    }
 }

@@ -22,8 +22,8 @@ pub use problems::{Problem, Problems};
 pub(crate) use section::parse_duration;
 pub use settings::{
     Admin, Auth, Blobs, Channel, ChannelKind, Config, Consent, Control, DeliveredWhen, Expire, Genesys, Http,
-    LedgerSettings, Log, Login, Media, NetSapiensProvider, Provider, ProviderKind, Pull, ReplyPolicy, Stop, Texts, Tls,
-    WhenUnsure,
+    LedgerSettings, Log, Login, Media, MmsSettings, NetSapiensProvider, Provider, ProviderKind, Pull, ReplyPolicy,
+    Stop, Texts, Tls, WhenUnsure,
 };
 pub use tree::Source;
 

@@ -332,6 +332,17 @@ pub struct Media {
     pub limit: u64,
 }
 
+/// Which files leave as pictures; others become links.
+#[derive(Debug, Clone)]
+pub struct MmsSettings {
+    /// Whether the number sends any.
+    pub mode: consumer_outbound::Mms,
+    /// The types that are sent.
+    pub types: Vec<String>,
+    /// The most bytes of one.
+    pub limit: u64,
+}
+
 /// How replies of a channel are treated.
 #[derive(Debug, Clone, Copy)]
 pub struct ReplyPolicy {
@@ -380,6 +391,8 @@ pub enum ChannelKind {
         consent: Option<Consent>,
         /// Whether agents may write to groups.
         groups: bool,
+        /// Which of agents' files leave as pictures.
+        mms: Box<MmsSettings>,
     },
     /// Mail.
     Email(EmailChannel),

@@ -291,3 +291,28 @@ fn what_cannot_be_pulled_is_told() {
         assert!(told.contains(expected), "missing: {expected}\nin:\n{told}");
     }
 }
+
+#[test]
+fn links_that_cannot_be_made_are_warned_of() {
+    let warned = |text: &str| {
+        let loaded = read(text, &[]).unwrap_or_else(|problems| panic!("{problems}"));
+        let about =
+            |key: &&str| loaded.warnings.iter().any(|warning| warning.starts_with(&format!("{key}: is missing")));
+        ["http.public_url", "blobs.signing_key_files"].into_iter().filter(about).collect::<Vec<_>>()
+    };
+    let rabbit = "[broker]\nkind = \"rabbitmq\"\nurl = \"amqp://user:password@host:5672/vhost\"\n";
+    let (public, keys) = ("[http]\npublic_url = \"https://bridge.example.com\"\n", "[blobs]\nsigning_keys = [\"k\"]\n");
+    assert_eq!(warned(SMALL), ["http.public_url"], "an embedded broker makes its key up");
+    assert_eq!(warned(&format!("{rabbit}{SMALL}")), ["http.public_url", "blobs.signing_key_files"]);
+    assert_eq!(warned(&format!("{public}{keys}{rabbit}{SMALL}")), [""; 0]);
+}
+
+#[test]
+fn a_picture_that_no_carrier_takes_is_a_problem() {
+    let channel = |more: &str| SMALL.replace("kind = \"sms\"", &format!("kind = \"sms\"\n{more}"));
+    let told = problems(&channel("mms = \"sometimes\"\nmms_limit = \"6 MiB\"\nmms_types = [\"png\"]"), &[]);
+    for key in ["mms", "mms_limit", "mms_types"] {
+        assert!(told.contains(&format!("channel \"sales\".{key}: ")), "{key}: {told}");
+    }
+    assert!(read(&channel("mms = \"never\"\nmms_limit = \"600 KiB\""), &[]).is_ok());
+}

@@ -265,7 +265,7 @@ fn consumer(config: &Config, providers: &[Provider], doors: &Doors) -> consumer_
         })
     });
     let channels = config.channels.iter().filter_map(|channel| match &channel.kind {
-        ChannelKind::Sms { user, number, texts, consent, groups, .. } => Some(consumer_outbound::Channel {
+        ChannelKind::Sms { user, number, texts, consent, groups, mms, .. } => Some(consumer_outbound::Channel {
             name: channel.name.clone(),
             provider: channel.provider.clone(),
             user: user.clone(),
@@ -279,6 +279,12 @@ fn consumer(config: &Config, providers: &[Provider], doors: &Doors) -> consumer_
                 fold: texts.fold,
                 max_characters: texts.max_characters,
                 max_segments: texts.max_segments,
+            },
+            pictures: consumer_outbound::Pictures {
+                limits: consumer_outbound::Limits { types: channel.media.types.clone(), size: channel.media.limit },
+                mms: mms.mode,
+                mms_types: mms.types.clone(),
+                mms_limit: mms.limit,
             },
             consent: consent.as_ref().map(|consent| consumer_outbound::Answers {
                 stop: consent.stop.clone(),

@@ -281,20 +281,20 @@ fn spawn_consumers(tasks: &mut Tasks, roles: &BTreeSet<Role>, ledger: &Ledger, p
         paces,
     };
     let (broker, ledger, clock) = (parts.broker.clone(), ledger.clone(), parts.clock.clone());
-    if roles.contains(&Role::GenesysOutbound) {
-        let store = parts.directories.store.clone();
+    let (store, links) = (parts.directories.store.clone(), parts.directories.media_links.subscribe());
+    if roles.contains(&Role::GenesysOutbound) || roles.contains(&Role::ConsumerOutbound) {
         let swept = media::sweep(store.clone(), config.blobs.link_ttl, parts.shutdown.clone());
         tasks.spawn("sweep of old files", swept);
+    }
+    if roles.contains(&Role::GenesysOutbound) {
         let settings = genesys_outbound::Config {
             consume: consume(config.genesys_names(), config.expire.inbound, tenant_paces(config)),
         };
         let directory = parts.directories.genesys.subscribe();
         let (broker, ledger, clock) = (broker.clone(), ledger.clone(), clock.clone());
-        let media = genesys_outbound::Media {
-            store,
-            links: parts.directories.media_links.subscribe(),
-            directory: parts.directories.media.subscribe(),
-        };
+        let directory_of_media = parts.directories.media.subscribe();
+        let media =
+            genesys_outbound::Media { store: store.clone(), links: links.clone(), directory: directory_of_media };
         let sources = parts.directories.sources.subscribe();
         let mails = mail_in::mails(tasks, parts);
         let deps = genesys_outbound::Deps { directory, sources, broker, ledger, media, mails, clock };
@@ -306,7 +306,8 @@ fn spawn_consumers(tasks: &mut Tasks, roles: &BTreeSet<Role>, ledger: &Ledger, p
         };
         let directory = parts.directories.consumer.subscribe();
         let (broker, ledger, clock) = (broker.clone(), ledger.clone(), clock.clone());
-        let deps = consumer_outbound::Deps { directory, broker, ledger, clock };
+        let files = consumer_outbound::Files { genesys: parts.directories.genesys.subscribe(), store, links };
+        let deps = consumer_outbound::Deps { directory, broker, ledger, files, clock };
         tasks.spawn(Role::ConsumerOutbound.word(), consumer_outbound::run(settings, deps, parts.shutdown.clone()));
     }
     if roles.contains(&Role::ReceiptEmitter) {

@@ -23,6 +23,14 @@ fn shown(webhook: &Result<Webhook, WebhookError>) -> String {
         let to: Vec<&str> = message.to_ids.iter().map(|id| id.expose().as_str()).collect();
         let content = match &message.content {
             WebhookContent::Text(text) => format!("text {:?}", text.expose()),
+            WebhookContent::Media(media) => {
+                let file = |file: &model::MediaRef| {
+                    let name = file.name.as_ref().map_or("-", |name| name.expose());
+                    format!("{:?} {name} {}", file.place, file.media_type.as_deref().unwrap_or("-"))
+                };
+                let files: Vec<String> = media.files.iter().map(file).collect();
+                format!("media {:?} [{}]", media.text.expose(), files.join(", "))
+            }
             WebhookContent::Unsendable(why) => format!("unsendable {} {}", why.code.number(), why.reason),
         };
         let channel = message.channel.as_ref().map_or("-", ChannelId::as_str);

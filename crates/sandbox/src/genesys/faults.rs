@@ -16,6 +16,7 @@ pub(super) struct Faults {
     pub(super) refuse_uploads: Switch,
     pub(super) refuse_rich_media: Switch,
     pub(super) refuse_email: Switch,
+    pub(super) hide_media: Switch,
     pub(super) close_after_accept: Switch,
     pub(super) cut_short: Switch,
     pub(super) slow_millis: AtomicU64,
@@ -68,6 +69,11 @@ impl GenesysFaults<'_> {
     /// Files are answered 415, whatever they are.
     pub fn refuse_uploads(&self, times: impl Into<Times>) {
         self.set(&self.0.state.faults.refuse_uploads, times);
+    }
+
+    /// Files are answered 404, as if they had not come so far yet.
+    pub fn hide_media(&self, times: impl Into<Times>) {
+        self.set(&self.0.state.faults.hide_media, times);
     }
 
     /// Messages of type RichMedia are answered 400.
@@ -130,6 +136,7 @@ impl GenesysFaults<'_> {
             &faults.refuse_uploads,
             &faults.refuse_rich_media,
             &faults.refuse_email,
+            &faults.hide_media,
             &faults.close_after_accept,
             &faults.cut_short,
             &faults.wrong_signature,

@@ -94,9 +94,12 @@ fn find(state: &State, channel_id: &str, media_id: &str, headers: &HeaderMap) ->
     }
     // There is no body to sign but the empty one.
     admit(state, channel_id, headers, b"").map_err(|(status, why)| Box::new(error(status, &why)))?;
+    let hidden = state.faults.hide_media.strikes();
     let room = state.room();
     let found = room.media.iter().find(|media| media.id == media_id && media.channel_id == channel_id).cloned();
-    found.ok_or_else(|| Box::new(error(StatusCode::NOT_FOUND, &format!("Media {media_id} not found"))))
+    found
+        .filter(|_| !hidden)
+        .ok_or_else(|| Box::new(error(StatusCode::NOT_FOUND, &format!("Media {media_id} not found"))))
 }
 
 fn told(media: &SimMedia) -> Response {

@@ -157,7 +157,8 @@ pub(super) async fn delete(Shared(state): Shared<Arc<State>>, Path(path): Path<W
     accepted()
 }
 
-/// A message of another type than `sms`: checked against the documents, kept, and accepted.
+/// A message of another type than `sms`: checked against the documents, and kept. A chat is accepted; a picture goes on, to
+/// the session that it is a message of.
 pub(super) fn post(state: &State, body: &[u8]) -> Option<Response> {
     let body: Value = serde_json::from_slice(body).ok()?;
     let kind = body.get("type")?.as_str()?;
@@ -178,7 +179,8 @@ pub(super) fn post(state: &State, body: &[u8]) -> Option<Response> {
             "Bad Request: a field the documents require is missing or of another type",
         ));
     }
+    let is_chat = kind != "mms";
     state.room().managed.posts.push(body);
     state.changed();
-    Some(accepted())
+    is_chat.then(accepted)
 }

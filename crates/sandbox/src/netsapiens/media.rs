@@ -1,4 +1,4 @@
-//! Pictures of consumers: rows that tell of a file, and the signed URL that gives it.
+//! Pictures: rows that tell of a file, and the signed URL that gives it.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use super::api::error;
 use super::session::random_id;
 use super::state::State;
 
-/// A file that a consumer sent.
+/// A picture or file of a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConsumerFile {
     /// What rows and events say that it is.

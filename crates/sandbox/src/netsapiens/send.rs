@@ -8,17 +8,20 @@ use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, State as Shared};
 use axum::response::{Html, IntoResponse, Response};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use runtime::http_server::read_body;
 use serde_json::{Value, json};
 
 use super::api::{error, place};
 use super::manage;
+use super::media::ConsumerFile;
 use super::rows;
 use super::session::{Between, random_id};
 use super::state::State;
 use super::types::SendAnswer;
-use crate::door::{BODY_LIMIT, BODY_READ, cut_off, cut_short};
+use crate::door::{BODY_READ, FILE_LIMIT, cut_off, cut_short};
 
 /// The least length of a session id that a client chose.
 const SESSION_ID: usize = 32;
@@ -50,7 +53,7 @@ async fn send(
     headers: &HeaderMap,
     body: Body,
 ) -> Response {
-    let body = match read_body(headers, body, BODY_LIMIT, BODY_READ).await {
+    let body = match read_body(headers, body, FILE_LIMIT, BODY_READ).await {
         Ok(body) => body,
         Err(error) => return error.into_response(),
     };
@@ -65,7 +68,7 @@ async fn send(
     if let Some(answer) = manage::post(state, &body) {
         return answer;
     }
-    let (number, remote, text) = match read(state, &user, &body) {
+    let Posted { number, remote, text, file } = match read(state, &user, &body) {
         Ok(read) => read,
         Err(why) => return error(StatusCode::BAD_REQUEST, &why),
     };
@@ -75,7 +78,7 @@ async fn send(
         Err(why) => return error(StatusCode::BAD_REQUEST, &why),
     };
     let user_agent = headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let id = state.send(between, &session, user_agent, &text);
+    let id = state.send(between, &session, user_agent, &text, file);
     if state.faults.hang_after_accept.strikes() {
         // A drain need not wait for an answer that never comes.
         state.shutdown.stopping().await;
@@ -113,20 +116,34 @@ fn fault(state: &State) -> Option<Response> {
     faults.answer_500.strikes().then(|| error(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error"))
 }
 
-/// Our number, the consumer's, and the text; the error says what the documents would not allow.
-fn read(state: &State, user: &str, body: &[u8]) -> Result<(String, String, String), String> {
+/// What was posted.
+struct Posted {
+    number: String,
+    remote: String,
+    text: String,
+    file: Option<ConsumerFile>,
+}
+
+/// What the documents allow for each type.
+const SMS: &[&str] = &["type", "message", "destination", "from-number"];
+const MMS: &[&str] = &["type", "message", "destination", "from-number", "data", "mime-type", "size"];
+
+/// Reads a text or a picture; the error says what the documents would not allow.
+fn read(state: &State, user: &str, body: &[u8]) -> Result<Posted, String> {
     let body: Value = serde_json::from_slice(body).map_err(|_| "Bad Request: the body is not JSON")?;
     let string = |key: &str| match body.get(key).and_then(Value::as_str) {
         Some(value) if !value.is_empty() => Ok(value.to_owned()),
         _ => Err(format!("Bad Request: {key} must be a string that is not empty")),
     };
-    if string("type")? != "sms" {
-        return Err("Bad Request: only type sms is served here".to_owned());
-    }
-    let known = ["type", "message", "destination", "from-number"];
+    let known = match string("type")?.as_str() {
+        "sms" => SMS,
+        "mms" => MMS,
+        _ => return Err("Bad Request: only types sms and mms are served here".to_owned()),
+    };
     if let Some(key) = body.as_object().and_then(|fields| fields.keys().find(|key| !known.contains(&key.as_str()))) {
-        return Err(format!("Bad Request: nobody documented {key} for an SMS"));
+        return Err(format!("Bad Request: nobody documented {key} for this type"));
     }
+    let file = if known == MMS { Some(file(&body, string("data")?, string("mime-type")?)?) } else { None };
     let group = body.get("destination").and_then(Value::as_array).filter(|members| members.len() > 1);
     let members: Vec<String> = match group {
         Some(members) => members.iter().map(|member| member.as_str().unwrap_or_default().to_owned()).collect(),
@@ -142,7 +159,23 @@ fn read(state: &State, user: &str, body: &[u8]) -> Result<(String, String, Strin
     if state.room().numbers.get(&number).is_none_or(|owner| owner != user) {
         return Err(format!("Invalid from-number: user {user} does not own it"));
     }
-    Ok((number, remote, text))
+    if file.is_some() && !sends_pictures(state, &number, remote.contains(',')) {
+        return Err("Bad Request: that number is not MMS capable".to_owned());
+    }
+    Ok(Posted { number, remote, text, file })
+}
+
+/// One file: padded base64 of the standard alphabet, and its size once decoded.
+fn file(body: &Value, data: String, media_type: String) -> Result<ConsumerFile, String> {
+    let bytes = STANDARD.decode(data).map_err(|_| "Bad Request: data is not base64")?;
+    let size = body.get("size").and_then(Value::as_u64).filter(|size| usize::try_from(*size) == Ok(bytes.len()));
+    let size = size.ok_or("Bad Request: size is not that of the data")?;
+    Ok(ConsumerFile { media_type, size, bytes: bytes.into() })
+}
+
+fn sends_pictures(state: &State, number: &str, to_group: bool) -> bool {
+    let row = state.room().managed.shown(number, json!({}));
+    row[if to_group { "group-mms-capable" } else { "mms-capable" }] == true
 }
 
 /// An id of a session that is there, or one that may be made.

@@ -161,11 +161,21 @@ impl State {
     }
 
     /// The bridge sends to a consumer.
-    pub(super) fn send(&self, between: Between<'_>, session: &str, user_agent: &str, text: &str) -> String {
+    pub(super) fn send(
+        &self,
+        between: Between<'_>,
+        session: &str,
+        user_agent: &str,
+        text: &str,
+        file: Option<ConsumerFile>,
+    ) -> String {
         let mut room = self.room();
         let at: Timestamp = room.clock.now();
         let row = NewRow { outbound: true, user_agent: user_agent.to_owned(), text: text.to_owned(), member: None };
         let row = room.sessions.add(session, between, at, row);
+        if let Some(file) = &file {
+            room.files.keep(row.id, file.clone());
+        }
         let sms = SentSms {
             at,
             session: session.to_owned(),
@@ -175,6 +185,7 @@ impl State {
             text: text.to_owned(),
             user_agent: user_agent.to_owned(),
             id: row.id.to_string(),
+            file,
         };
         room.sent.push(sms);
         let echo = room.options.echo;

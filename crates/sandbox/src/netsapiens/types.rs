@@ -2,6 +2,8 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::media::ConsumerFile;
+
 /// What a simulated NetSapiens consists of.
 #[derive(Clone)]
 pub struct NetSapiensSimConfig {
@@ -92,6 +94,8 @@ pub struct SentSms {
     pub user_agent: String,
     /// The row's id.
     pub id: String,
+    /// The picture, of an MMS.
+    pub file: Option<ConsumerFile>,
 }
 
 /// What a consumer sent.

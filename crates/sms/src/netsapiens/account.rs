@@ -8,12 +8,12 @@ use jiff::tz::TimeZone;
 use model::{NeighbourName, PhoneNumber, Private, SessionId};
 use runtime::{Answer, Call, Clock, HttpClient, url_segment};
 use secrecy::{ExposeSecret, SecretString};
-use serde::Serialize;
 use serde_json::Value;
 use subtle::{Choice, ConstantTimeEq};
 
 use super::answer::Trouble;
 use super::auth::{Auth, Door, Keeper, TokenStore};
+use super::post::Outgoing;
 use super::{answer, derive_session, event, history, session};
 use crate::{Look, ReadEvents, SendError, SendRequest, Sent, Unreadable};
 
@@ -48,36 +48,10 @@ pub struct Account {
     timeout: Duration,
 }
 
-/// One SMS (section 3.1). Strict: `from-number`, and a string for one recipient (section 12, 5 and 6); several are one
-/// group conversation.
-#[derive(Serialize)]
-struct Sms<'a> {
-    #[serde(rename = "type")]
-    kind: &'static str,
-    message: &'a str,
-    destination: Destination<'a>,
-    #[serde(rename = "from-number")]
-    from_number: &'a str,
-}
-
-#[derive(Serialize)]
-#[serde(untagged)]
-enum Destination<'a> {
-    One(&'a str),
-    Group(Vec<&'a str>),
-}
-
-impl<'a> Destination<'a> {
-    fn of(request: &'a SendRequest) -> Self {
-        if request.others.is_empty() {
-            return Self::One(request.to.digits());
-        }
-        Self::Group(std::iter::once(&request.to).chain(&request.others).map(PhoneNumber::digits).collect())
-    }
-}
-
 /// A send takes no longer, whatever calls it is made of: its caller takes an attempt for dead soon after, and repeats it.
 const TIMEOUT: Duration = Duration::from_secs(15);
+/// A megabyte takes longer than a text.
+const FILE_FACTOR: u32 = 3;
 /// Sessions of a user a look reads, and how many of the right pair of numbers it asks.
 const SESSIONS_LIMIT: u32 = 200;
 const SESSIONS_ASKED: usize = 5;
@@ -139,19 +113,14 @@ impl Account {
     pub(crate) async fn send(&self, request: &SendRequest) -> Result<Sent, SendError> {
         let began = Instant::now();
         let session = session_of(request);
-        let body = Sms {
-            kind: "sms",
-            message: request.text.expose(),
-            destination: Destination::of(request),
-            from_number: &request.from,
-        };
-        let body = serde_json::to_vec(&body).expect("texts have a JSON form");
+        let body = Outgoing::from(request).body();
+        let timeout = self.timeout.saturating_mul(if request.file.is_some() { FILE_FACTOR } else { 1 });
         let route = format!("messagesessions/{}/messages", url_segment(session.as_str()));
-        let answered = self.post(request, &route, body.clone(), self.timeout).await;
+        let answered = self.post(request, &route, body.clone(), timeout).await;
         // Old servers have no such route; the one without a session starts one (section 3.2).
         let answered = match answered {
             Ok(answer) if answer.status.as_u16() == 404 => {
-                let left = self.timeout.saturating_sub(began.elapsed());
+                let left = timeout.saturating_sub(began.elapsed());
                 self.post(request, "messages", body, left).await
             }
             answered => answered,
@@ -163,14 +132,14 @@ impl Account {
         &self,
         request: &SendRequest,
         route: &str,
-        body: Vec<u8>,
+        body: Bytes,
         timeout: Duration,
     ) -> Result<Answer, Trouble> {
         let call = Call {
             method: Method::POST,
             url: self.user_url(&request.user, route),
             headers: self.headers(&request.attempt),
-            body: Bytes::from(body),
+            body,
             timeout,
         };
         self.call("send", call).await
@@ -281,10 +250,7 @@ impl Account {
 /// The conversation's session where one is known and can be used, otherwise the derived one.
 fn session_of(request: &SendRequest) -> SessionId {
     let known = request.session.clone().filter(session::usable);
-    let remote = || match Destination::of(request) {
-        Destination::One(digits) => digits.to_owned(),
-        Destination::Group(digits) => digits.concat(),
-    };
+    let remote = || std::iter::once(&request.to).chain(&request.others).map(PhoneNumber::digits).collect::<String>();
     known.unwrap_or_else(|| derive_session(&request.from, &remote()))
 }
 

@@ -43,10 +43,27 @@ pub(super) fn find(
         let nameless = row.first(AGENT).is_none_or(|agent| !is_ours(agent));
         let at = row.first(&["timestamp"]).and_then(|text| time::parse(text, zone));
         let new = at.is_some_and(|at| at >= began.saturating_sub(SKEW).unwrap_or(Timestamp::MIN));
-        nameless && new && coerced(row.first(&["text"]).unwrap_or_default()) == coerced(request.text.expose())
+        nameless
+            && new
+            && holds(row, request)
+            && coerced(row.first(&["text"]).unwrap_or_default()) == coerced(request.text.expose())
     };
     let found = ours.iter().find(named).or_else(|| ours.iter().find(alike));
     found.map_or(Look::NotThere, |row| Look::Found { provider_id: row.first(&["id"]).map(str::to_owned) })
+}
+
+/// Whether a row holds the file of an attempt, or none where it has none. A server may not say how large it is.
+fn holds(row: &Fields, request: &SendRequest) -> bool {
+    let kind = row.first(&["media-type"]).filter(|_| row.first(&["media-size"]) != Some("0"));
+    match (&request.file, kind) {
+        (None, kind) => kind.is_none(),
+        (Some(_), None) => false,
+        (Some(file), Some(kind)) => {
+            let bare = kind.split(';').next().unwrap_or_default().trim();
+            let size = row.first(&["media-size"]).and_then(|size| size.parse::<usize>().ok());
+            bare.eq_ignore_ascii_case(&file.media_type) && size.is_none_or(|size| size == file.data.expose().len())
+        }
+    }
 }
 
 /// The other sessions between the same two numbers.

@@ -25,7 +25,7 @@ pub use account::{Account, Config};
 pub use auth::{Auth, Login, Stored, TokenStore};
 pub use keys::NewKey;
 pub use numbers::{ExpectedNumber, NumberFinding};
-pub use post::{Attachment, Outgoing};
+pub use post::Outgoing;
 pub use raw::{Elsewhere, RawAnswer};
 pub use records::{ApiKey, Direction, MessageSession, SmsNumber, StoredMessage, Version};
 pub use session::derive_session;

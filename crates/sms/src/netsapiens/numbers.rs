@@ -8,7 +8,7 @@ use super::account::Account;
 use super::answer;
 use super::fields::{Fields, same_number};
 use super::records::{SmsNumber, Version};
-use crate::SendError;
+use crate::{Pictures, SendError};
 
 /// Numbers of a domain that are read.
 const MOST: usize = 10_000;
@@ -72,6 +72,14 @@ impl Account {
         let answered = self.exchange("version", Method::GET, "/version", Bytes::new()).await;
         let body = answer::json(self.name(), answered, self.now())?;
         Ok(Version::read(&body, &self.config().time_zone))
+    }
+
+    /// Whether a number of a user sends pictures.
+    pub(crate) async fn pictures(&self, user: &str, number: &str) -> Result<Pictures, SendError> {
+        let numbers = self.numbers(Some(user)).await?;
+        let found = numbers.iter().find(|found| same_number(&found.number, number));
+        let says = |said: fn(&SmsNumber) -> Option<bool>| found.and_then(said).unwrap_or(false);
+        Ok(Pictures { to_one: says(|one| one.mms_capable), to_groups: says(|one| one.group_mms_capable) })
     }
 
     /// Whether the numbers of channels are there, belong to their users, and send texts.

@@ -1,15 +1,15 @@
 //! Messages of every type an engineer may want to try (section 3.1).
 
-use base64::Engine;
+use base64::display::Base64Display;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::Method;
 use model::{Private, SessionId};
-use serde_json::{Map, Value, json};
+use serde::{Serialize, Serializer};
 
 use super::account::Account;
 use super::{answer, derive_session, session};
-use crate::{SendError, Sent};
+use crate::{OutgoingFile, SendError, SendRequest, Sent};
 
 /// A message of any type.
 #[derive(Debug, Clone)]
@@ -21,16 +21,52 @@ pub struct Outgoing {
     /// What it says; the caption where there is a file.
     pub text: Private<String>,
     /// One picture or file.
-    pub attachment: Option<Attachment>,
+    pub attachment: Option<OutgoingFile>,
 }
 
-/// A picture or file.
-#[derive(Debug, Clone)]
-pub struct Attachment {
-    /// Its type, such as `image/png`.
-    pub mime_type: String,
-    /// It.
-    pub data: Private<Bytes>,
+/// Strict: `from-number`, and a string for one recipient; several are one group conversation (section 12, 5 and 6).
+#[derive(Serialize)]
+struct Written<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    message: &'a str,
+    destination: Destination<'a>,
+    #[serde(rename = "from-number", skip_serializing_if = "Option::is_none")]
+    from_number: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data: Option<Base64<'a>>,
+    #[serde(rename = "mime-type", skip_serializing_if = "Option::is_none")]
+    mime_type: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    size: Option<usize>,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Destination<'a> {
+    One(&'a str),
+    Group(&'a [String]),
+}
+
+/// A file is written into the body as it is encoded: a text of it beside the body would be a third copy.
+struct Base64<'a>(&'a [u8]);
+
+impl Serialize for Base64<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&Base64Display::new(self.0, &STANDARD))
+    }
+}
+
+impl From<&SendRequest> for Outgoing {
+    fn from(request: &SendRequest) -> Self {
+        let everybody = std::iter::once(&request.to).chain(&request.others);
+        Self {
+            from_number: Some(request.from.clone()),
+            to: everybody.map(|number| number.digits().to_owned()).collect(),
+            text: request.text.clone(),
+            attachment: request.file.clone(),
+        }
+    }
 }
 
 impl Outgoing {
@@ -43,29 +79,27 @@ impl Outgoing {
         }
     }
 
-    /// Strict: a string for one recipient, `from-number` alone, and a word where a caption is missing (section 12).
-    fn body(&self) -> Value {
+    /// The body of the call.
+    pub(super) fn body(&self) -> Bytes {
         let text = match self.text.expose().as_str() {
+            // Documented with a word in its place; a space is the least of them (section 12, 7).
             "" if self.attachment.is_some() => " ",
             text => text,
         };
-        let destination = match self.to.as_slice() {
-            [one] => json!(one),
-            several => json!(several),
+        let data = self.attachment.as_ref().map(|file| file.data.expose());
+        let written = Written {
+            kind: self.kind(),
+            message: text,
+            destination: match self.to.as_slice() {
+                [one] => Destination::One(one),
+                several => Destination::Group(several),
+            },
+            from_number: self.from_number.as_deref(),
+            data: data.map(|data| Base64(data)),
+            mime_type: self.attachment.as_ref().map(|file| file.media_type.as_str()),
+            size: data.map(Bytes::len),
         };
-        let mut body = Map::new();
-        body.insert("type".to_owned(), self.kind().into());
-        body.insert("message".to_owned(), text.into());
-        body.insert("destination".to_owned(), destination);
-        if let Some(from) = &self.from_number {
-            body.insert("from-number".to_owned(), from.as_str().into());
-        }
-        if let Some(Attachment { mime_type, data }) = &self.attachment {
-            body.insert("data".to_owned(), STANDARD.encode(data.expose()).into());
-            body.insert("mime-type".to_owned(), mime_type.as_str().into());
-            body.insert("size".to_owned(), data.expose().len().into());
-        }
-        Value::Object(body)
+        serde_json::to_vec(&written).expect("texts and numbers have a JSON form").into()
     }
 
     /// The session these have among them, whichever of them is named first.
@@ -102,8 +136,7 @@ impl Account {
     }
 
     async fn post_to(&self, path: &str, session: SessionId, message: &Outgoing) -> Result<Sent, SendError> {
-        let body = Bytes::from(message.body().to_string());
-        let answered = self.exchange("post", Method::POST, path, body).await;
+        let answered = self.exchange("post", Method::POST, path, message.body()).await;
         answer::sent(self.name(), answered, session, self.now())
     }
 }

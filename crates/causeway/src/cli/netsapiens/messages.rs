@@ -4,7 +4,8 @@ use anyhow::{Context, ensure};
 use bytes::Bytes;
 use clap::Args;
 use model::{Private, SessionId};
-use sms::netsapiens::{Attachment, Direction, Outgoing};
+use sms::OutgoingFile;
+use sms::netsapiens::{Direction, Outgoing};
 
 use super::{Desk, cell, time};
 
@@ -89,7 +90,7 @@ impl Send {
         desk.done(&format!("accepted{id}, in session {}", cell(Some(sent.session.as_str()))))
     }
 
-    fn attachment(&self) -> anyhow::Result<Option<Attachment>> {
+    fn attachment(&self) -> anyhow::Result<Option<OutgoingFile>> {
         let Some(file) = &self.file else { return Ok(None) };
         let told = || format!("{} cannot be read", file.display());
         let size = std::fs::metadata(file).with_context(told)?.len();
@@ -102,8 +103,8 @@ impl Send {
             "gif" => Some("image/gif"),
             _ => None,
         };
-        let mime_type = self.mime_type.clone().or_else(|| by_name().map(str::to_owned));
-        let mime_type = mime_type.context("the type of the file is not known by its name; give --mime-type")?;
-        Ok(Some(Attachment { mime_type, data }))
+        let media_type = self.mime_type.clone().or_else(|| by_name().map(str::to_owned));
+        let media_type = media_type.context("the type of the file is not known by its name; give --mime-type")?;
+        Ok(Some(OutgoingFile { media_type, data }))
     }
 }

@@ -7,6 +7,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 use super::*;
+use crate::{OutgoingFile, Pictures};
 use model::ReasonCode;
 
 type Seen = Arc<Mutex<Vec<(String, HeaderMap, String)>>>;
@@ -66,6 +67,7 @@ fn request(session: Option<&str>) -> SendRequest {
         to: PhoneNumber::normalise("13125550142", None).unwrap(),
         others: Vec::new(),
         text: "Hello there".to_owned().into(),
+        file: None,
         session: session.map(SessionId::new),
         attempt: "0123456789ab".to_owned(),
     }
@@ -89,6 +91,68 @@ async fn a_text_is_sent_into_its_session_under_the_name_of_its_attempt() {
         body,
         r#"{"type":"sms","message":"Hello there","destination":"13125550142","from-number":"13125550100"}"#
     );
+}
+
+fn picture(bytes: &'static [u8]) -> SendRequest {
+    let file = OutgoingFile { media_type: "image/png".to_owned(), data: Bytes::from_static(bytes).into() };
+    SendRequest { text: Private::default(), file: Some(file), ..request(Some("s1")) }
+}
+
+#[tokio::test]
+async fn a_picture_is_sent_with_its_caption_or_the_least_there_is() {
+    let running = far(|_| (202, String::new())).await;
+    running.account.send(&picture(b"\x89PNG\r\n\x1a\n")).await.unwrap();
+    let others = vec![PhoneNumber::normalise("13125550143", None).unwrap()];
+    let group = SendRequest { text: "look".to_owned().into(), others, ..picture(b"\x89PNG\r\n\x1a\n") };
+    running.account.send(&group).await.unwrap();
+    let seen = running.seen.lock().unwrap();
+    let tail = r#""from-number":"13125550100","data":"iVBORw0KGgo=","mime-type":"image/png","size":8}"#;
+    assert_eq!(seen[0].2, format!(r#"{{"type":"mms","message":" ","destination":"13125550142",{tail}"#));
+    let both = r#""destination":["13125550142","13125550143"]"#;
+    assert_eq!(seen[1].2, format!(r#"{{"type":"mms","message":"look",{both},{tail}"#));
+}
+
+#[tokio::test]
+async fn a_picture_is_found_by_its_name_then_by_what_it_is() {
+    let row = |agent: Option<&str>, kind: Option<&str>, size: Option<u32>| {
+        serde_json::json!([{ "id": 7, "direction": "term", "timestamp": "2026-11-20 18:03:12", "text": "",
+            "from-user-agent": agent, "media-type": kind, "media-size": size }])
+    };
+    let looks = async |rows: Value| {
+        let running = far(move |_| (200, rows.to_string())).await;
+        running.account.look(&picture(b"12345678"), BEGAN.parse().unwrap(), &[]).await.unwrap()
+    };
+    let found = Look::Found { provider_id: Some("7".to_owned()) };
+    let agent = history::user_agent("0123456789ab");
+    for (row, expected) in [
+        (row(Some(&agent), None, None), &found),
+        (row(None, Some("image/png"), Some(8)), &found),
+        (row(None, Some("IMAGE/PNG; name=x"), None), &found),
+        (row(None, Some("image/png"), Some(9)), &Look::NotThere),
+        (row(None, Some("image/jpeg"), Some(8)), &Look::NotThere),
+        (row(None, None, None), &Look::NotThere),
+    ] {
+        assert_eq!(looks(row.clone()).await, *expected, "{row}");
+    }
+    let picture = row(None, Some("image/png"), Some(8));
+    let running = far(move |_| (200, picture.to_string())).await;
+    let silent = SendRequest { text: Private::default(), ..request(Some("s1")) };
+    let looked = running.account.look(&silent, BEGAN.parse().unwrap(), &[]).await.unwrap();
+    assert_eq!(looked, Look::NotThere, "a text is no picture");
+}
+
+#[tokio::test]
+async fn a_number_sends_the_pictures_that_its_row_says() {
+    let pictures = async |row: Value| {
+        let running = far(move |_| (200, row.to_string())).await;
+        running.account.pictures("9000", "+1 312 555 0100").await.unwrap()
+    };
+    let with = |to_one: Value, to_groups: Value| serde_json::json!([{ "number": 13125550100u64, "mms-capable": to_one, "group-mms-capable": to_groups }]);
+    let all = Pictures { to_one: true, to_groups: true };
+    assert_eq!(pictures(with(true.into(), "yes".into())).await, all);
+    assert_eq!(pictures(with(1.into(), false.into())).await, Pictures { to_groups: false, ..all });
+    assert_eq!(pictures(with(Value::Null, Value::Null)).await, Pictures::default(), "what is not said is not so");
+    assert_eq!(pictures(serde_json::json!([])).await, Pictures::default());
 }
 
 #[tokio::test]
