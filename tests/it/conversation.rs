@@ -22,6 +22,7 @@ on_both_brokers!(
     delivered_is_not_claimed_without_evidence,
     a_refused_channel_alarms_and_comes_back,
     a_refused_account_alarms,
+    a_quiet_channel_alarms_until_something_comes_in,
 );
 
 const CONSUMER: &str = "13125550142";
@@ -291,5 +292,20 @@ async fn a_refused_account_alarms(queues: Queues) {
     world.phones_show(1).await;
     world.receipts_told(1).await;
     assert_eq!(world.receipts(&id), delivered());
+    world.end_with_dead_letters(&[]).await;
+}
+
+async fn a_quiet_channel_alarms_until_something_comes_in(queues: Queues) {
+    let settings = Settings { channel: "quiet_alarm = \"3s\"", ..Settings::on(queues) };
+    let world = World::with(settings).await;
+    let expected = [("no-inbound".to_owned(), "sales-sms".to_owned())];
+    world.until("the alarm", async |world| (alarms(&world.readyz().await.1) == expected).then_some(())).await;
+    world
+        .until("the end of the alarm", async |world| {
+            world.text(CONSUMER, "is anybody there?");
+            alarms(&world.readyz().await.1).is_empty().then_some(())
+        })
+        .await;
+    world.until("it again", async |world| (alarms(&world.readyz().await.1) == expected).then_some(())).await;
     world.end_with_dead_letters(&[]).await;
 }

@@ -14,13 +14,16 @@ use crate::installed::Installed;
 use crate::lately::Lately;
 use crate::mails::{self, Mails};
 use crate::media::Media;
+use crate::quiet::{Quiet, QuietChannel};
 use crate::sources::Sources;
 
 /// What this room needs to know.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Config {
     /// How it takes from its queues.
     pub consume: Consume,
+    /// Channels whose silence is told.
+    pub quiet: Vec<QuietChannel>,
 }
 
 /// The room's doors.
@@ -54,9 +57,12 @@ const FILE_TIME: Duration = Duration::from_secs(150);
 /// A fault of the broker that no reconnect mends.
 pub async fn run(config: Config, deps: Deps, shutdown: Shutdown) -> anyhow::Result<()> {
     let broker = deps.broker.clone();
-    let room = Room::new(deps);
+    let room = Arc::new(Room::new(deps, config.quiet));
     room.note_installation().await;
-    broker.consume::<InboundMessage, _>(config.consume, Arc::new(room), shutdown).await
+    tokio::select! {
+        ended = broker.consume::<InboundMessage, _>(config.consume, Arc::clone(&room), shutdown) => ended,
+        never = room.quiet.watch(&room.deps.broker, &room.deps.ledger, &room.deps.clock) => match never {},
+    }
 }
 
 /// How soon a message that another replica took up is looked at again.
@@ -66,12 +72,13 @@ pub(crate) struct Room {
     pub(crate) deps: Deps,
     pub(crate) lately: Lately,
     pub(crate) installed: Installed,
+    quiet: Quiet,
 }
 
 impl Room {
-    fn new(deps: Deps) -> Self {
+    fn new(deps: Deps, quiet: Vec<QuietChannel>) -> Self {
         let installed = Installed::new(deps.clock.now());
-        Self { deps, lately: Lately::default(), installed }
+        Self { deps, lately: Lately::default(), installed, quiet: Quiet::new(quiet) }
     }
 }
 
@@ -110,6 +117,7 @@ impl Room {
             code: "unknown-channel",
             cause: anyhow!("channel {} is not configured here any more; configure it and replay", message.channel),
         })?;
+        self.quiet.note(&message.channel, message.received_at);
         let effect = effect(message);
         let ledger = &self.deps.ledger;
         let (arrival, session) = (message.arrival.clone(), message.session.clone());

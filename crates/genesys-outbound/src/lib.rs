@@ -8,10 +8,12 @@ mod installed;
 mod lately;
 mod mails;
 mod media;
+mod quiet;
 mod sources;
 mod unread;
 
 pub use handler::{Config, Deps, run};
 pub use mails::{MailAs, MailChannel, Mails};
 pub use media::{Form, Media, MediaChannel, MediaDirectory, MediaSource};
+pub use quiet::QuietChannel;
 pub use sources::{Source, Sources};

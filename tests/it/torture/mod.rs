@@ -80,6 +80,7 @@ async fn torture(plan: Plan) {
     let settled = reckoning.settle(Instant::now() + SETTLES).await;
     over.cancel();
     watching.join_next().await.expect("it watches").expect("it does not panic");
+    troubles.lost_answers(town.genesys.faults().answers_lost());
     let verdict = reckoning.verdict(&troubles);
     report(&plan, &troubles, &verdict.to_string());
     assert!(settled && verdict.is_good(), "{verdict}\nlogs of seed {}: {}", plan.seed, town.keep_logs().display());

@@ -7,18 +7,17 @@ use jiff::{SignedDuration, Timestamp};
 use runtime::Clock;
 
 /// What can make Genesys take a message whose acceptance the bridge never learns of; it is then sent again (design 4).
-const LOSE_ANSWERS: [&str; 4] = [
-    "genesys-outbound killed",
-    "Genesys closes after accepting",
-    "Genesys closes in the middle of an answer",
-    "Genesys down",
-];
-/// A fault for the next so many calls strikes when they come, which may be after it was switched on.
+const LOSE_ANSWERS: [&str; 2] = ["genesys-outbound killed", "Genesys down"];
+/// A call that was on its way when a trouble ended may still feel it.
 const AFTER: SignedDuration = SignedDuration::from_secs(5);
+/// Genesys writes down an answer it loses, and the message itself, within this; both machines are one.
+const SAME_CALL: SignedDuration = SignedDuration::from_millis(250);
 
 #[derive(Default)]
 pub(super) struct Troubles {
     noted: Mutex<Vec<(&'static str, Timestamp, Timestamp)>>,
+    /// When Genesys accepted what it then gave no whole answer to.
+    lost: Mutex<Vec<Timestamp>>,
 }
 
 impl Troubles {
@@ -26,8 +25,17 @@ impl Troubles {
         self.noted.lock().expect("nobody panics over the list").push((name, began, Clock::system().now()));
     }
 
+    /// What Genesys itself tells of the answers it lost.
+    pub(super) fn lost_answers(&self, at: Vec<Timestamp>) {
+        *self.lost.lock().expect("nobody panics over the list") = at;
+    }
+
     /// Why a message was given to an agent at both of these times.
     pub(super) fn reason(&self, first: Timestamp, second: Timestamp) -> Option<&'static str> {
+        let lost = self.lost.lock().expect("nobody panics over the list");
+        if lost.iter().any(|at| at.duration_since(first).abs() < SAME_CALL) {
+            return Some("Genesys closed without a whole answer");
+        }
         let noted = self.noted.lock().expect("nobody panics over the list");
         let fits = |(name, began, ended): &&(&'static str, Timestamp, Timestamp)| {
             LOSE_ANSWERS.contains(name) && *began <= second && ended.saturating_add(AFTER).is_ok_and(|end| end >= first)

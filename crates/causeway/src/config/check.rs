@@ -16,7 +16,7 @@ use super::settings::{
     WhenUnsure,
 };
 use super::texts::texts;
-use super::{mail, media, pull};
+use super::{mail, media, pull, quiet};
 
 /// An `http(s)` URL with nothing that could send a secret elsewhere; without the slash at its end.
 pub(super) fn base_url(section: &Section<'_>, key: &str, required: bool) -> Option<String> {
@@ -236,9 +236,7 @@ pub(super) fn channel(
     check_provider_kind(&section, provider.as_ref(), sms?, providers);
     let default = if sms? { WhenUnsure::Park } else { WhenUnsure::Resend };
     let when_unsure = section.word("when_unsure", &[("park", WhenUnsure::Park), ("resend", WhenUnsure::Resend)]);
-    for key in ["quiet_alarm", "business_hours", "time_zone"] {
-        section.not_yet(key);
-    }
+    let quiet = quiet::quiet(&section);
     let media = media::channel(&section, !sms?);
     let pace = pace(&section);
     section.finish();
@@ -254,6 +252,7 @@ pub(super) fn channel(
         policy,
         pace,
         media,
+        quiet,
     })
 }
 

@@ -7,6 +7,7 @@ mod mail;
 mod media;
 mod problems;
 mod pull;
+mod quiet;
 mod section;
 mod settings;
 mod show;

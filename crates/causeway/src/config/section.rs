@@ -51,13 +51,6 @@ impl<'a> Section<'a> {
         self.shared.warnings.borrow_mut().push(format!("{}: {what}", self.at(key)));
     }
 
-    /// Says that a key is accepted and has no effect yet, where it is set.
-    pub(super) fn not_yet(&self, key: &str) {
-        if self.value(key).is_some() {
-            self.warn(key, "is accepted, and has no effect in this version");
-        }
-    }
-
     /// Notes what is in force for a key.
     fn record(&self, key: &str, value: impl Into<Value>) {
         self.shared.effective.borrow_mut().push((join(&self.path, key), value.into()));

@@ -319,6 +319,17 @@ pub struct Channel {
     pub pace: Option<Pace>,
     /// How its pictures and files are treated.
     pub media: Media,
+    /// When its silence is worth an alarm.
+    pub quiet: Option<Quiet>,
+}
+
+/// When silence is worth an alarm.
+#[derive(Debug, Clone)]
+pub struct Quiet {
+    /// After how much of the hours that count.
+    pub after: Duration,
+    /// The hours that count; all, where there are none.
+    pub hours: Option<model::BusinessHours>,
 }
 
 /// How pictures and files of a channel are treated.

@@ -308,6 +308,23 @@ fn links_that_cannot_be_made_are_warned_of() {
 }
 
 #[test]
+fn hours_that_cannot_be_read_are_problems() {
+    let channel = |more: &str| SMALL.replace("kind = \"sms\"", &format!("kind = \"sms\"\n{more}"));
+    let told = problems(&channel("quiet_alarm = \"0s\"\nbusiness_hours = [\"daily\"]\ntime_zone = \"Mars\""), &[]);
+    for key in ["quiet_alarm", "business_hours", "time_zone"] {
+        assert!(told.contains(&format!("channel \"sales\".{key}: ")), "{key}: {told}");
+    }
+    let loaded = read(&channel("business_hours = \"Mon-Fri 08:00-18:00\""), &[]);
+    let warned = loaded.unwrap_or_else(|problems| panic!("{problems}")).warnings;
+    assert!(warned.iter().any(|warning| warning.contains("does nothing without quiet_alarm")), "{warned:?}");
+    let loaded = read(&channel("quiet_alarm = \"4h\"\nbusiness_hours = [\"Mon-Fri 08:00-18:00\"]"), &[]);
+    let quiet =
+        loaded.unwrap_or_else(|problems| panic!("{problems}")).config.channels[0].quiet.clone().expect("it is set");
+    assert_eq!(quiet.after, Duration::from_hours(4));
+    assert!(quiet.hours.is_some());
+}
+
+#[test]
 fn a_picture_that_no_carrier_takes_is_a_problem() {
     let channel = |more: &str| SMALL.replace("kind = \"sms\"", &format!("kind = \"sms\"\n{more}"));
     let told = problems(&channel("mms = \"sometimes\"\nmms_limit = \"6 MiB\"\nmms_types = [\"png\"]"), &[]);

@@ -6,13 +6,13 @@ use anyhow::Context;
 use broker::{Broker, Consume, Pace, Topology};
 use ledger::{Ledger, PostgresConfig, SqliteConfig, TimeSource};
 use runtime::admin::{OwnThread, serve_on_own_thread};
-use runtime::{Backoff, Clock, Health, HttpClient, Metrics, Shutdown, Tasks, run_upkeep};
+use runtime::{AlarmKind, Backoff, Clock, Health, HttpClient, Metrics, Shutdown, Tasks, run_upkeep};
 use tokio::net::TcpListener;
 
 use super::directories::{Directories, Doors, provider_doors};
 use super::reload::Reload;
 use super::{Role, accounts, control, front, mail_in, media, monitor, watch};
-use crate::config::{Config, LedgerSettings, Loaded};
+use crate::config::{Channel, Config, LedgerSettings, Loaded};
 
 /// What a house is opened with.
 pub struct Opening {
@@ -205,6 +205,20 @@ impl Addresses {
     }
 }
 
+fn quiet_channels(config: &Config, health: &Health) -> Vec<genesys_outbound::QuietChannel> {
+    let watched = |channel: &Channel| {
+        let quiet = channel.quiet.as_ref()?;
+        Some(genesys_outbound::QuietChannel {
+            name: channel.name.clone(),
+            genesys: channel.genesys.clone(),
+            after: quiet.after,
+            hours: quiet.hours.clone(),
+            alarm: health.alarm(AlarmKind::NoInbound, channel.name.as_str()),
+        })
+    };
+    config.channels.iter().filter_map(watched).collect()
+}
+
 /// Who takes from queues keeps one, and so does the watch over the providers beside their doors.
 fn keeps_ledger(config: &Config, roles: &BTreeSet<Role>) -> bool {
     let watches = roles.contains(&Role::Ingress) && (watch::is_needed(config) || mail_in::is_watching(config));
@@ -289,6 +303,7 @@ fn spawn_consumers(tasks: &mut Tasks, roles: &BTreeSet<Role>, ledger: &Ledger, p
     if roles.contains(&Role::GenesysOutbound) {
         let settings = genesys_outbound::Config {
             consume: consume(config.genesys_names(), config.expire.inbound, tenant_paces(config)),
+            quiet: quiet_channels(config, parts.health),
         };
         let directory = parts.directories.genesys.subscribe();
         let (broker, ledger, clock) = (broker.clone(), ledger.clone(), clock.clone());

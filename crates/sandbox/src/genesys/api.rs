@@ -43,6 +43,7 @@ async fn messages(
     if let Some(answer) = fault(&state) {
         return answer;
     }
+    let accepted_at = state.room().clock.now();
     let answer = match accept(&state, &channel_id, &headers, &body) {
         Ok(answer) => answer,
         Err((status, why)) => {
@@ -52,9 +53,14 @@ async fn messages(
     };
     state.changed();
     if state.faults.close_after_accept.strikes() {
+        state.faults.lost(accepted_at);
         return cut_off();
     }
-    if state.faults.cut_short.strikes() { cut_short(answer).await } else { answer }
+    if !state.faults.cut_short.strikes() {
+        return answer;
+    }
+    state.faults.lost(accepted_at);
+    cut_short(answer).await
 }
 
 /// The answer of a fault that strikes before anything is done.

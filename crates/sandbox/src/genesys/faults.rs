@@ -1,5 +1,8 @@
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
+
+use jiff::Timestamp;
 
 use super::GenesysSim;
 use crate::switch::{Switch, Times};
@@ -23,9 +26,15 @@ pub(super) struct Faults {
     pub(super) duplicate_webhooks: AtomicU32,
     pub(super) wrong_signature: Switch,
     pub(super) accept_any_signature: Switch,
+    lost: Mutex<Vec<Timestamp>>,
 }
 
 impl Faults {
+    /// What was accepted then has got no answer.
+    pub(super) fn lost(&self, accepted_at: Timestamp) {
+        self.lost.lock().unwrap_or_else(PoisonError::into_inner).push(accepted_at);
+    }
+
     pub(super) fn slow(&self) -> Duration {
         Duration::from_millis(self.slow_millis.load(Ordering::SeqCst))
     }
@@ -163,6 +172,11 @@ impl GenesysFaults<'_> {
     /// Whether answers are lost.
     pub fn closes_after_accept(&self) -> bool {
         self.0.state.faults.close_after_accept.is_on()
+    }
+
+    /// When messages and receipts were accepted whose answers were lost on purpose.
+    pub fn answers_lost(&self) -> Vec<Timestamp> {
+        self.0.state.faults.lost.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// How often more every webhook is posted.
