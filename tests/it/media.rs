@@ -17,7 +17,7 @@ on_both_brokers!(
 
 const CONSUMER: &str = "13125550142";
 
-fn png(size: usize) -> Bytes {
+pub(crate) fn png(size: usize) -> Bytes {
     let mut bytes = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x10\0\0\0\x10".to_vec();
     bytes.resize(size, 7);
     bytes.into()

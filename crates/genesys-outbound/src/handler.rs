@@ -16,6 +16,7 @@ use crate::mails::{self, Mails};
 use crate::media::Media;
 use crate::quiet::{Quiet, QuietChannel};
 use crate::sources::Sources;
+use crate::tasks;
 
 /// What this room needs to know.
 #[derive(Clone)]
@@ -125,14 +126,15 @@ impl Room {
         if self.is_too_much(message, &effect).await? {
             return Err(self.hold(incoming).await?);
         }
-        let attempt = match ledger.begin_incoming(incoming, call_time(message)).await.map_err(ledger_down)? {
-            Begin::First(attempt) => attempt,
-            Begin::Done(outcome) if mails::was_held(&outcome) => return Err(mails::held(&message.channel)),
-            Begin::Done(_) => return Ok(Done::Duplicate),
-            Begin::Interrupted { attempt, until, begun, .. } => {
-                self.again(message, &effect, &attempt, until, begun).await?
-            }
-        };
+        let (attempt, unsure) =
+            match ledger.begin_incoming(incoming, self.call_time(message)).await.map_err(ledger_down)? {
+                Begin::First(attempt) => (attempt, false),
+                Begin::Done(outcome) if mails::was_held(&outcome) => return Err(mails::held(&message.channel)),
+                Begin::Done(_) => return Ok(Done::Duplicate),
+                Begin::Interrupted { attempt, until, begun, .. } => {
+                    (self.again(message, &effect, &attempt, until, begun).await?, true)
+                }
+            };
         // Within the record of the call: a message that is the same as another fetches nothing, and fetching twice does no harm.
         let files = match self.fetch(message, &effect, tries).await {
             Ok(files) => files,
@@ -142,15 +144,25 @@ impl Room {
             }
         };
         let access = &channel.access;
-        let sent = match self.as_email(message) {
-            Some(mail) => self.send_email(client, access, message, mail, &files).await,
-            None if files.is_empty() => client.send_message(access, message).await,
-            None => self.send_with_files(client, access, message, &files).await,
+        let sent = match (&channel.open_media, self.as_email(message)) {
+            (Some(service), _) => self.put_into_task(client, service, access, message, &files, unsure).await?,
+            (None, Some(mail)) => self.send_email(client, access, message, mail, &files).await,
+            (None, None) if files.is_empty() => client.send_message(access, message).await,
+            (None, None) => self.send_with_files(client, access, message, &files).await,
         };
         match sent {
             Ok(accepted) => self.accepted(&channel, &effect, &attempt, accepted).await,
             Err(refusal) => Err(self.refused(&channel, &effect, &attempt, refusal).await?),
         }
+    }
+
+    /// The longest a message takes to send, its files included. Into a task it takes several calls.
+    fn call_time(&self, message: &InboundMessage) -> Duration {
+        let files = u32::try_from(message.files.list.len()).unwrap_or(u32::MAX);
+        let directory = self.deps.directory.borrow();
+        let task = directory.find(&message.channel).is_some_and(|(channel, _)| channel.open_media.is_some());
+        let call = if task { tasks::TIME } else { CALL_TIMEOUT };
+        call.saturating_add(FILE_TIME.saturating_mul(files))
     }
 
     /// An interrupted send to Genesys is sent again with the same ids: at worst the agent sees one message twice. But not
@@ -171,7 +183,8 @@ impl Room {
             let cause = anyhow!("begun {begun} times and never ended; look at what it crashed before replaying it");
             return Err(Failure::Reject { code: "poison", cause });
         }
-        let retaken = self.deps.ledger.retake(effect, interrupted, call_time(message)).await.map_err(ledger_down)?;
+        let retaken =
+            self.deps.ledger.retake(effect, interrupted, self.call_time(message)).await.map_err(ledger_down)?;
         // Another replica took this message up.
         retaken.ok_or(Failure::NotYet { after: ELSEWHERE })
     }
@@ -204,7 +217,13 @@ impl Room {
             ledger.finish(effect, attempt, outcome).await.map_err(ledger_down)?;
             return Ok(Failure::Reject { code, cause });
         }
-        ledger.release(effect, attempt, &refusal.to_string()).await.map_err(ledger_down)?;
+        // What was perhaps put into a task is looked for before it is put there again.
+        match (&channel.open_media, &refusal) {
+            (Some(_), Refusal::Later { maybe_done: true, .. }) => {
+                ledger.lapse(effect, attempt, &refusal.to_string()).await.map_err(ledger_down)?;
+            }
+            _ => ledger.release(effect, attempt, &refusal.to_string()).await.map_err(ledger_down)?,
+        }
         Ok(match refusal {
             Refusal::Later { after, blame: Blame::Message, .. } => Failure::Retry { after, cause },
             Refusal::Later { after, blame: Blame::Channel, .. } => {
@@ -233,12 +252,6 @@ pub(crate) fn effect(message: &InboundMessage) -> Effect {
         received_at: message.received_at,
         parties: None,
     }
-}
-
-/// The longest a message takes to send, its files included.
-fn call_time(message: &InboundMessage) -> Duration {
-    let files = u32::try_from(message.files.list.len()).unwrap_or(u32::MAX);
-    CALL_TIMEOUT.saturating_add(FILE_TIME.saturating_mul(files))
 }
 
 pub(crate) fn ledger_down(error: LedgerError) -> Failure {

@@ -4,15 +4,18 @@
 
 mod files;
 mod handler;
+mod idle;
 mod installed;
 mod lately;
 mod mails;
 mod media;
 mod quiet;
 mod sources;
+mod tasks;
 mod unread;
 
 pub use handler::{Config, Deps, run};
+pub use idle::{IdleDeps, end_idle_tasks};
 pub use mails::{MailAs, MailChannel, Mails};
 pub use media::{Form, Media, MediaChannel, MediaDirectory, MediaSource};
 pub use quiet::QuietChannel;

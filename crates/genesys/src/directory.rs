@@ -1,5 +1,6 @@
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use model::{ChannelName, NeighbourName};
 use runtime::Alarm;
@@ -15,6 +16,17 @@ pub struct Channel {
     pub genesys: NeighbourName,
     /// Raised while Genesys refuses this channel.
     pub fault: Alarm,
+    /// Where its consumers' messages go, if that is not to the channel itself.
+    pub open_media: Option<OpenMediaService>,
+}
+
+/// Messages of a channel go into tasks of Open Media.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenMediaService {
+    /// The service, as Genesys configured it.
+    pub name: String,
+    /// A task that nothing was put into for so long is ended; never, where there is none.
+    pub idle: Option<Duration>,
 }
 
 /// The tenants and channels of this house.
@@ -62,6 +74,11 @@ impl Directory {
         } else {
             alarm.clear();
         }
+    }
+
+    /// Every channel with the client of its tenant.
+    pub fn channels(&self) -> impl Iterator<Item = (&Arc<Channel>, &Client)> {
+        self.channels.values().filter_map(|channel| Some((channel, self.clients.get(&channel.genesys)?)))
     }
 
     /// A channel and the client of its tenant.

@@ -15,7 +15,7 @@ mod webhook;
 mod wire;
 
 pub use client::{Accepted, Attachment, Blame, ChannelAccess, Client, Email, Refusal, Tenant};
-pub use directory::{Channel, Directory, channel_target};
+pub use directory::{Channel, Directory, OpenMediaService, channel_target};
 pub use media::{MediaSignature, Upload, Uploaded, is_media_id};
 pub use open_media::{
     BodyWrapper, Changes, Created, ExternalId, Interaction, InteractionRef, NewInteraction, NotAnExternalId,

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use model::Private;
 use runtime::{Answer, Call, CallError, url_segment};
 use secrecy::{ExposeSecret, SecretString};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::classify::{self, fault, refused, unanswered};
 use crate::client::{Client, Refusal};
@@ -168,9 +168,9 @@ pub struct Interaction {
 }
 
 impl Interaction {
-    /// The text under a key of its user data: `None` where the answer shows no user data at all.
-    pub fn holds(&self, key: &str) -> Option<bool> {
-        body::user_data(&self.body).map(|data| data.contains_key(key))
+    /// Its user data: `None` where the answer shows none at all.
+    pub fn user_data(&self) -> Option<&Map<String, Value>> {
+        body::user_data(&self.body)
     }
 }
 

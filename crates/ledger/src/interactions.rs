@@ -22,6 +22,11 @@ pub struct Interaction {
     pub id: Option<String>,
     /// Bytes of what was put into it.
     pub bytes: u64,
+    /// How many messages were put into it.
+    pub entries: u32,
+    /// Under what key the last one was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last: Option<String>,
     /// Whether anything may still be put into it.
     pub state: InteractionState,
 }

@@ -7,6 +7,7 @@ use clap::Args;
 use http::Method;
 use jiff::Timestamp;
 use ledger::Ledger;
+use model::ChannelName;
 use runtime::{Clock, HttpClient};
 
 use super::control::ask;
@@ -14,7 +15,7 @@ use super::exit::Exit;
 use super::load::load_file;
 use super::topology::management;
 use super::{ConfigFile, output};
-use crate::config::Config;
+use crate::config::{ChannelKind, Config, Inbound};
 use crate::house::accounts::{Finding, look};
 use crate::house::{
     CLOCKS_DIFFER, genesys_doors, open_broker, open_ledger_beside, provider_doors, subscribed, topology,
@@ -69,8 +70,13 @@ impl Doctor {
         let ledger = ledger(&config, &clock, &mut report).await;
         let http = HttpClient::new(&config.net)?;
         for (access, client) in genesys_doors(&config, &http, &clock) {
-            match client.probe(&access).await {
-                Ok(()) => report.well(&format!("Genesys takes calls on channel {}", access.name)),
+            let service = open_media_service(&config, &access.name);
+            let (probed, what) = match service {
+                Some(service) => (client.probe_open_media(service).await, "the API key for open media of"),
+                None => (client.probe(&access).await, "calls on"),
+            };
+            match probed {
+                Ok(()) => report.well(&format!("Genesys takes {what} channel {}", access.name)),
                 Err(refusal @ (genesys::Refusal::ChannelFault { .. } | genesys::Refusal::Never { .. })) => {
                     report.finding(&refusal.to_string());
                 }
@@ -87,6 +93,15 @@ impl Doctor {
             (0, _) => Err(Exit::Unseen),
             _ => Err(Exit::Findings),
         }
+    }
+}
+
+/// Where messages of a channel go, if not to the channel itself; Genesys need not have that one then.
+fn open_media_service<'a>(config: &'a Config, name: &ChannelName) -> Option<&'a str> {
+    let channel = config.channels.iter().find(|channel| channel.name == *name)?;
+    match (&channel.inbound, &channel.kind) {
+        (Inbound::OpenMedia { service, .. }, ChannelKind::Sms { .. }) => Some(service),
+        _ => None,
     }
 }
 

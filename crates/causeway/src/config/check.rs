@@ -16,7 +16,7 @@ use super::settings::{
     WhenUnsure,
 };
 use super::texts::texts;
-use super::{mail, media, pull, quiet};
+use super::{inbound, mail, media, pull, quiet};
 
 /// An `http(s)` URL with nothing that could send a secret elsewhere; without the slash at its end.
 pub(super) fn base_url(section: &Section<'_>, key: &str, required: bool) -> Option<String> {
@@ -229,9 +229,9 @@ pub(super) fn channel(
         }
         false => Some(ChannelKind::Email(mail::email_kind(&section))),
     };
-    let inbound = mail::inbound(&section);
-    if matches!(inbound, Some(Inbound::OpenMedia { .. })) {
-        section.warn("inbound", "open-media is accepted, and has no effect in this version");
+    let inbound_to = mail::inbound(&section);
+    if matches!(inbound_to, Some(Inbound::OpenMedia { .. })) {
+        inbound::open_media(&section, sms?, genesys.as_ref(), tenants);
     }
     check_provider_kind(&section, provider.as_ref(), sms?, providers);
     let default = if sms? { WhenUnsure::Park } else { WhenUnsure::Resend };
@@ -248,7 +248,7 @@ pub(super) fn channel(
         genesys: genesys?,
         provider: provider?,
         secrets: secrets?,
-        inbound: inbound?,
+        inbound: inbound_to?,
         policy,
         pace,
         media,

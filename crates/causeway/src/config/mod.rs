@@ -2,6 +2,7 @@
 
 mod check;
 mod consent;
+mod inbound;
 mod load;
 mod mail;
 mod media;

@@ -14,7 +14,9 @@ use tokio::sync::watch;
 
 use super::accounts::Tokens;
 use super::media;
-use crate::config::{Auth, ChannelKind, Config, DeliveredWhen, Login, NetSapiensProvider, ProviderKind, WhenUnsure};
+use crate::config::{
+    Auth, ChannelKind, Config, DeliveredWhen, Inbound, Login, NetSapiensProvider, ProviderKind, WhenUnsure,
+};
 
 /// The directories of all rooms.
 pub(crate) struct Directories {
@@ -240,11 +242,21 @@ pub(crate) fn provider_doors(
     providers(config, http, clock, ledger)
 }
 
+fn open_media(channel: &crate::config::Channel) -> Option<genesys::OpenMediaService> {
+    match (&channel.inbound, &channel.kind) {
+        (Inbound::OpenMedia { service, idle }, ChannelKind::Sms { .. }) => {
+            Some(genesys::OpenMediaService { name: service.clone(), idle: *idle })
+        }
+        _ => None,
+    }
+}
+
 fn genesys_directory(config: &Config, doors: &Doors) -> genesys::Directory {
     let channels = config.channels.iter().map(|channel| genesys::Channel {
         access: access(channel),
         genesys: channel.genesys.clone(),
         fault: doors.health.alarm(AlarmKind::ChannelFault, channel.name.as_str()),
+        open_media: open_media(channel),
     });
     let paused = |tenant: &crate::config::Genesys| {
         (tenant.name.clone(), doors.health.alarm(AlarmKind::AccountPaused, tenant.name.as_str()))

@@ -301,6 +301,12 @@ fn spawn_consumers(tasks: &mut Tasks, roles: &BTreeSet<Role>, ledger: &Ledger, p
         tasks.spawn("sweep of old files", swept);
     }
     if roles.contains(&Role::GenesysOutbound) {
+        let idle = genesys_outbound::IdleDeps {
+            directory: parts.directories.genesys.subscribe(),
+            ledger: ledger.clone(),
+            clock: clock.clone(),
+        };
+        tasks.spawn("idle tasks", genesys_outbound::end_idle_tasks(idle, parts.shutdown.clone()));
         let settings = genesys_outbound::Config {
             consume: consume(config.genesys_names(), config.expire.inbound, tenant_paces(config)),
             quiet: quiet_channels(config, parts.health),

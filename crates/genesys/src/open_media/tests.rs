@@ -224,7 +224,7 @@ fn open_media_ids_are_found_wherever_they_stand() {
     }
     let shown = r#"{"data":{"id":"i","status":"Queued","userData":{"Message1":"private words"}}}"#;
     let shown = body::interaction(serde_json::from_str(shown).unwrap());
-    assert_eq!((shown.ended, shown.holds("Message1"), shown.holds("Message2")), (false, Some(true), Some(false)));
+    assert!(!shown.ended && shown.user_data().expect("it is shown").contains_key("Message1"));
     assert!(!format!("{shown:?}").contains("private"), "{shown:?}");
 }
 

@@ -12,6 +12,8 @@ fn task(generation: u32) -> Interaction {
         external_id: format!("sms-1-{generation}"),
         id: (generation > 1).then(|| format!("i{generation}")),
         bytes: 300,
+        entries: 1,
+        last: Some("Message_0001".to_owned()),
         state: InteractionState::Open,
     }
 }

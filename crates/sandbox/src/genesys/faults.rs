@@ -23,6 +23,7 @@ pub(super) struct Faults {
     pub(super) close_after_accept: Switch,
     pub(super) cut_short: Switch,
     pub(super) slow_millis: AtomicU64,
+    pub(super) late_millis: AtomicU64,
     pub(super) duplicate_webhooks: AtomicU32,
     pub(super) wrong_signature: Switch,
     pub(super) accept_any_signature: Switch,
@@ -37,6 +38,10 @@ impl Faults {
 
     pub(super) fn slow(&self) -> Duration {
         Duration::from_millis(self.slow_millis.load(Ordering::SeqCst))
+    }
+
+    pub(super) fn late(&self) -> Duration {
+        Duration::from_millis(self.late_millis.load(Ordering::SeqCst))
     }
 }
 
@@ -111,6 +116,12 @@ impl GenesysFaults<'_> {
         self.0.state.changed();
     }
 
+    /// Every call of the Open Media API is answered this long after it was carried out; zero to switch it off.
+    pub fn answer_late(&self, by: Duration) {
+        self.0.state.faults.late_millis.store(u64::try_from(by.as_millis()).unwrap_or(u64::MAX), Ordering::SeqCst);
+        self.0.state.changed();
+    }
+
     /// Every webhook is posted this many times more, all at once.
     pub fn duplicate_webhooks(&self, more: u32) {
         self.0.state.faults.duplicate_webhooks.store(more, Ordering::SeqCst);
@@ -155,6 +166,7 @@ impl GenesysFaults<'_> {
             switch.set(false);
         }
         self.slow(Duration::ZERO);
+        self.answer_late(Duration::ZERO);
         self.duplicate_webhooks(0);
         self.down(false).await;
     }

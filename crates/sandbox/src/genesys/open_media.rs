@@ -151,6 +151,7 @@ async fn serve(
         act(&mut room, &body, bare)
     });
     state.changed();
+    tokio::time::sleep(state.faults.late()).await;
     match answered {
         Ok(data) => {
             let silent = state.room().manners.tells_nothing;
