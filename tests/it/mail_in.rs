@@ -10,6 +10,7 @@ use test_support::{Postfix, RabbitNode, Version, own_nodes};
 use tokio::task::block_in_place;
 
 use crate::conversation::alarms;
+use crate::neighbours::SOON;
 use crate::settings::{MAIL_DOMAIN, MAIL_SECRET, Queues, Settings};
 use crate::smtp_client::{SmtpClient, hand_over};
 use crate::town::{Town, address};
@@ -22,6 +23,7 @@ on_both_brokers!(
     what_no_person_wrote_reaches_nobody,
     too_many_mails_of_one_sender_are_held,
     mails_that_come_during_a_restart_arrive_once,
+    mails_become_tasks_of_their_threads,
 );
 
 pub(crate) const ANN: &str = "ann@consumer.example";
@@ -46,7 +48,6 @@ pub(crate) fn mail_settings(queues: Queues, provider: &str, channel: &str) -> Se
         kind = "email"
         provider = "mail"
         secrets = ["{MAIL_SECRET}"]
-        inbound = "messages"
         {channel}
         "#
     );
@@ -313,4 +314,48 @@ async fn logs_of_mail_name_nobody() {
     }
     assert!(log.contains("a consumer's mail was accepted"), "{log}");
     town.end(vec![bridge]).await;
+}
+
+async fn mails_become_tasks_of_their_threads(queues: Queues) {
+    let at = address();
+    let open_media = "inbound = \"open-media\"\nopen_media_service = \"email-in\"";
+    let world = World::with(listening(queues, at, open_media)).await;
+    let picture = png();
+    let first = with_files("one", &[("image/png", "door.png", &picture)]);
+    assert!(hand_over(at, ANN, HELP, &first).await.starts_with("250 "));
+    world.genesys.faults().close_after_accept(1);
+    let answer = plain("two", &"A long story. ".repeat(600)).replace(
+        "Subject: Order 42",
+        "Cc: Bob <bob@consumer.example>\nSubject: Re: Order 42\nIn-Reply-To: <one@consumer.example>",
+    );
+    assert!(hand_over(at, ANN, HELP, &answer).await.starts_with("250 "));
+    let two = |genesys: &sandbox::GenesysSim| Some(genesys.interactions()).filter(|tasks| tasks.len() == 2);
+    let [one, two] = world.genesys.until(SOON, two).await.expect("two tasks").try_into().expect("two tasks");
+    let shown = |key: &str| one.user_data.get(key).map_or("", String::as_str);
+    assert_eq!(
+        (shown("MediaOrigin"), shown("Subject"), shown("FromAddress")),
+        ("bridge-email", "Gr\u{fc}\u{df}e", ANN)
+    );
+    assert_eq!((shown("FromPersonal"), shown("To"), shown("Mailbox")), ("Ann Example", HELP, HELP));
+    assert_eq!((shown("MessageId"), shown("BodyTruncated")), ("<one@consumer.example>", ""));
+    assert!(shown("BodyText").starts_with("Sch\u{f6}ne Sache\n"), "{}", shown("BodyText"));
+    let attached: serde_json::Value = serde_json::from_str(shown("AttachmentsJson")).expect("it is JSON");
+    assert_eq!((&attached[0]["name"], &attached[0]["mime"]), (&"door.png".into(), &"image/png".into()));
+    let link = async |url: &str| {
+        let (_, path) = url.split_once("/media/").expect("a link");
+        let url = format!("http://{}/media/{path}", world.bridge());
+        world.http.get(url).await.expect("the public listener answers").body
+    };
+    assert_eq!(link(attached[0]["url"].as_str().expect("a link")).await, picture);
+
+    assert_eq!(two.parent, Some(one.id), "it answers the first one");
+    let shown = |key: &str| two.user_data.get(key).map_or("", String::as_str);
+    assert_eq!((shown("InReplyTo"), shown("Cc")), ("<one@consumer.example>", "bob@consumer.example"));
+    assert_eq!((shown("BodyTruncated"), shown("BodyText").len()), ("true", 4096));
+    let whole = link(shown("BodyUrl")).await;
+    assert_eq!(String::from_utf8(whole.to_vec()).expect("it is text").matches("A long story.").count(), 600);
+    let size = two.user_data.iter().map(|(key, value)| key.len() + value.len()).sum::<usize>();
+    assert!(size <= 16 << 10 && two.external_id.is_some_and(|id| id.starts_with("em-")), "{size}");
+    assert_eq!(world.genesys.message_count(), 0, "nothing goes to the channel");
+    world.end().await;
 }

@@ -31,7 +31,7 @@ impl Neighbours {
         let mail = SimChannel { id: MAIL_DOMAIN.to_owned(), secret: MAIL_SECRET.to_owned(), webhook_url: None };
         let config = GenesysSimConfig { ccid: CCID.to_owned(), channels: vec![channel, mail] };
         let genesys = GenesysSim::start(listener().await, config, shutdown.clone());
-        genesys.serve_open_media(OPEN_MEDIA_KEY, &[OPEN_MEDIA_SERVICE]);
+        genesys.serve_open_media(OPEN_MEDIA_KEY, &[OPEN_MEDIA_SERVICE, "email-in"]);
         genesys.set_redelivery(Redelivery {
             attempts: 200,
             interval: Duration::from_millis(250),

@@ -145,7 +145,10 @@ impl Room {
         };
         let access = &channel.access;
         let sent = match (&channel.open_media, self.as_email(message)) {
-            (Some(service), _) => self.put_into_task(client, service, access, message, &files, unsure).await?,
+            (Some(service), _) => match message.mail.as_deref() {
+                Some(mail) => self.put_mail_into_task(client, &service.name, message, mail, &files, unsure).await?,
+                None => self.put_into_task(client, service, access, message, &files, unsure).await?,
+            },
             (None, Some(mail)) => self.send_email(client, access, message, mail, &files).await,
             (None, None) if files.is_empty() => client.send_message(access, message).await,
             (None, None) => self.send_with_files(client, access, message, &files).await,

@@ -7,6 +7,7 @@ mod handler;
 mod idle;
 mod installed;
 mod lately;
+mod mail_tasks;
 mod mails;
 mod media;
 mod quiet;

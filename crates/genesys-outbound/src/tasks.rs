@@ -198,6 +198,7 @@ impl Talk<'_> {
             entries: 1,
             last: Some(key),
             state: InteractionState::Open,
+            threads: Vec::new(),
         };
         let new = NewInteraction { external_id, parent, received_at: Some(self.message.received_at), user_data };
         Ok((self.client.create_interaction(&self.service.name, &new, unsure).await?, task))

@@ -29,6 +29,9 @@ pub struct Interaction {
     pub last: Option<String>,
     /// Whether anything may still be put into it.
     pub state: InteractionState,
+    /// Of mail, which has a task for each: digests by which one is known when it is answered, each with the id of its task.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub threads: Vec<(String, String)>,
 }
 
 /// Where a task stands, as far as it is known here.

@@ -15,7 +15,7 @@ use super::exit::Exit;
 use super::load::load_file;
 use super::topology::management;
 use super::{ConfigFile, output};
-use crate::config::{ChannelKind, Config, Inbound};
+use crate::config::{Config, Inbound};
 use crate::house::accounts::{Finding, look};
 use crate::house::{
     CLOCKS_DIFFER, genesys_doors, open_broker, open_ledger_beside, provider_doors, subscribed, topology,
@@ -99,9 +99,9 @@ impl Doctor {
 /// Where messages of a channel go, if not to the channel itself; Genesys need not have that one then.
 fn open_media_service<'a>(config: &'a Config, name: &ChannelName) -> Option<&'a str> {
     let channel = config.channels.iter().find(|channel| channel.name == *name)?;
-    match (&channel.inbound, &channel.kind) {
-        (Inbound::OpenMedia { service, .. }, ChannelKind::Sms { .. }) => Some(service),
-        _ => None,
+    match &channel.inbound {
+        Inbound::OpenMedia { service, .. } => Some(service),
+        Inbound::Messages => None,
     }
 }
 

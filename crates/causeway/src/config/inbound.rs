@@ -13,9 +13,6 @@ pub(super) fn open_media(
     genesys: Option<&NeighbourName>,
     tenants: &[Option<Genesys>],
 ) {
-    if !sms {
-        return section.warn("inbound", "open-media is accepted, and has no effect in this version");
-    }
     let told = "open-media is one way: agents see these messages as tasks and cannot answer them there; what they write \
                 elsewhere reaches the consumer only where Genesys posts it to this channel's webhook";
     section.warn("inbound", told);
@@ -24,6 +21,9 @@ pub(super) fn open_media(
         let told = format!("open-media needs an API key, and [[genesys]] {} has none", tenant.name);
         let instead = "api_key_file = \"/run/secrets/…\" in that table, or inbound = \"messages\"";
         section.problem("inbound", told, instead);
+    }
+    if !sms && section.has("open_media_idle") {
+        section.warn("open_media_idle", "has no effect: each mail has a task of its own, which agents end");
     }
     if section.value("media").and_then(Value::as_str) == Some("rich-media") {
         section.warn("media", "rich-media is not possible with inbound = \"open-media\": files are given as links");

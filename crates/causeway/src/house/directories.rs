@@ -243,11 +243,9 @@ pub(crate) fn provider_doors(
 }
 
 fn open_media(channel: &crate::config::Channel) -> Option<genesys::OpenMediaService> {
-    match (&channel.inbound, &channel.kind) {
-        (Inbound::OpenMedia { service, idle }, ChannelKind::Sms { .. }) => {
-            Some(genesys::OpenMediaService { name: service.clone(), idle: *idle })
-        }
-        _ => None,
+    match &channel.inbound {
+        Inbound::Messages => None,
+        Inbound::OpenMedia { service, idle } => Some(genesys::OpenMediaService { name: service.clone(), idle: *idle }),
     }
 }
 

@@ -15,6 +15,7 @@ fn task(generation: u32) -> Interaction {
         entries: 1,
         last: Some("Message_0001".to_owned()),
         state: InteractionState::Open,
+        threads: vec![("s-1".to_owned(), "i1".to_owned())],
     }
 }
 
