@@ -17,6 +17,7 @@ use super::topology::management;
 use super::{ConfigFile, output};
 use crate::config::{Config, Inbound};
 use crate::house::accounts::{Finding, look};
+use crate::house::mail;
 use crate::house::{
     CLOCKS_DIFFER, genesys_doors, open_broker, open_ledger_beside, provider_doors, subscribed, topology,
 };
@@ -84,6 +85,7 @@ impl Doctor {
             }
         }
         accounts(&config, &http, &clock, ledger.as_ref(), &mut report).await;
+        mailboxes(&config, &mut report).await;
         if let Some(ledger) = ledger {
             ledger.close().await;
         }
@@ -208,6 +210,26 @@ async fn accounts(config: &Config, http: &HttpClient, clock: &Clock, ledger: Opt
             Err(error) => report.unseen(&error.to_string()),
         }
         subscriptions(config, &provider, clock.now(), report).await;
+    }
+}
+
+/// Opens every mailbox to look at it, and reads nothing.
+async fn mailboxes(config: &Config, report: &mut Report) {
+    for (name, provider) in mail::providers(config) {
+        let all = match mail::mailboxes(config, name, provider) {
+            Ok(all) => all,
+            Err(error) => {
+                report.finding(&format!("provider {name}: {error:#}"));
+                continue;
+            }
+        };
+        for mailbox in all {
+            match email::mailbox::probe(&mailbox).await {
+                Ok(()) => report.well(&format!("provider {name} opens the mailbox {}", mailbox.mailbox)),
+                Err(error @ email::mailbox::ImapError::Unavailable { .. }) => report.unseen(&error.to_string()),
+                Err(error) => report.finding(&error.to_string()),
+            }
+        }
     }
 }
 

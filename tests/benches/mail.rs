@@ -1,0 +1,178 @@
+//! What the mail listener takes, beside a bare listener on the same library that keeps nothing.
+//!
+//! `make bench`, or `cargo bench --profile release -p causeway -p tests --bench mail [-- --seconds N]` after
+//! `cargo build --release -p causeway`. Both are processes of their own; the senders share the machine with them.
+
+#![expect(clippy::print_stdout, reason = "a benchmark prints its table")]
+
+#[path = "mail/process.rs"]
+mod process;
+#[path = "mail/senders.rs"]
+mod senders;
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use email::listen::{ListenConfig, SmtpLimits, Store, serve};
+use process::Process;
+use runtime::Shutdown;
+use senders::{Sender, Taken, idle, large, senders};
+use test_support::free_port;
+use tokio::net::TcpListener;
+
+const MIB: f64 = 1024.0 * 1024.0;
+/// Connections that send at once.
+const AT_ONCE: usize = 32;
+const IDLE: usize = 1000;
+
+fn main() -> anyhow::Result<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    match words[..] {
+        ["bare", address] => runtime.block_on(bare(address.parse()?)),
+        [] => runtime.block_on(measure(Duration::from_secs(10))),
+        ["--seconds", seconds] => runtime.block_on(measure(Duration::from_secs(seconds.parse()?))),
+        _ => bail!("--seconds N"),
+    }
+}
+
+/// The library with nothing behind it: a mail is answered for and forgotten.
+async fn bare(address: SocketAddr) -> anyhow::Result<()> {
+    let listener = TcpListener::bind(address).await?;
+    let config = ListenConfig {
+        name: "bare.example".to_owned(),
+        allowed: vec!["127.0.0.0/8".parse()?],
+        domains: vec!["company.com".to_owned()],
+        tls: None,
+        require_tls: false,
+        spool: std::env::temp_dir(),
+        limits: SmtpLimits { connections: 2 * IDLE, ..SmtpLimits::default() },
+    };
+    let shutdown = Shutdown::new();
+    let signals = shutdown.on_signals(Duration::from_secs(5))?;
+    tokio::select! {
+        ended = serve(listener, config, Store::new(|_| async { Ok(()) }), shutdown.clone()) => ended,
+        ended = signals => ended,
+    }
+}
+
+/// A bridge whose tenant cannot be reached: all of the machine is for what comes in.
+fn settings(folder: &Path, mail: SocketAddr) -> String {
+    let (http, admin) = (address(), address());
+    let folder = folder.display();
+    format!(
+        r#"
+        [http]
+        listen = "{http}"
+        public_url = "http://{http}"
+        [admin]
+        listen = "{admin}"
+        control = "unix:{folder}/control.sock"
+        [broker]
+        kind = "embedded"
+        path = "{folder}/broker"
+        [ledger]
+        kind = "sqlite"
+        path = "{folder}/ledger.db"
+        [blobs]
+        url = "file:{folder}/blobs"
+        [shutdown]
+        lag = "0s"
+        [[genesys]]
+        name = "main"
+        base_url = "http://{}/nexus/v3"
+        ccid = "0ff723ff-6c6f-44e0-9ce3-ce579337eadd"
+        [[provider]]
+        name = "mail"
+        kind = "email"
+        listen = "{mail}"
+        limits = {{ connections = {} }}
+        delivered_when = "accepted"
+        max_per_sender = 0
+        spool = "{folder}/spool"
+        [[channel]]
+        id = "company.com"
+        kind = "email"
+        provider = "mail"
+        secrets = ["t4Wn8pQx-mail-channel-secret"]
+        inbound = "messages"
+        "#,
+        address(),
+        2 * IDLE
+    )
+}
+
+fn address() -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], free_port()))
+}
+
+async fn measure(long: Duration) -> anyhow::Result<()> {
+    let cores = std::thread::available_parallelism()?;
+    println!("mails of 10 KB over {AT_ONCE} connections, {} s, {cores} cores shared with the senders", long.as_secs());
+    let folder = tempfile::tempdir()?;
+    let at = address();
+    let program = std::env::current_exe()?;
+    let mut process = Process::start(&program, &["bare", &at.to_string()], &folder.path().join("bare.log"))?;
+    process.listens(at).await?;
+    let bare = measured("bare listener, nothing kept", &process, at, long).await?;
+    process.end().await?;
+
+    let at = address();
+    let file = folder.path().join("causeway.toml");
+    std::fs::write(&file, settings(folder.path(), at))?;
+    let program = causeway()?;
+    let arguments = ["run", "--config", file.to_str().context("a path that is text")?];
+    let mut process = Process::start(&program, &arguments, &folder.path().join("causeway.log"))?;
+    process.listens(at).await?;
+    let ours = measured("Causeway, embedded broker, fsync before 250", &process, at, long).await?;
+    println!("{:<46} {:>9.2}", "Causeway to the bare listener", ours / bare);
+
+    let before = process.resident()?;
+    let held = idle(at, IDLE).await?;
+    println!("{:<46} {:>9.1} MiB more", format!("{IDLE} idle connections"), (process.resident()? - before) / MIB);
+    drop(held);
+    process.forget_peak()?;
+    let before = process.resident()?;
+    large(at, 25 * 1024 * 1024 - 64 * 1024).await?;
+    println!(
+        "{:<46} {:>9.1} MiB more, at its peak",
+        "one mail of 25 MB, its attachment kept",
+        (process.peak()? - before) / MIB
+    );
+    process.end().await
+}
+
+/// A line of the table; mails a second.
+async fn measured(name: &str, process: &Process, at: SocketAddr, long: Duration) -> anyhow::Result<f64> {
+    // What is slow only once is not measured.
+    Sender::connect(at).await?.mail(0).await?;
+    let cpu = process.cpu()?;
+    let Taken { mails, mut answers, took } = senders(at, AT_ONCE, long).await?;
+    let cpu = process.cpu()?.saturating_sub(cpu);
+    answers.sort_unstable();
+    let part = |part: f64| {
+        answers.get((answers.len() as f64 * part) as usize).copied().unwrap_or_default().as_secs_f64() * 1e3
+    };
+    let rate = mails as f64 / took.as_secs_f64();
+    let cpu = cpu.as_secs_f64() * 1e6 / mails as f64;
+    println!(
+        "{name:<46} {rate:>9.0}/s   p50 {:.1} ms   p99 {:.1} ms   {cpu:.0} µs of a processor each",
+        part(0.5),
+        part(0.99)
+    );
+    Ok(rate)
+}
+
+/// The program beside this one, built for release.
+fn causeway() -> anyhow::Result<std::path::PathBuf> {
+    let exe = std::env::current_exe()?;
+    let folder = exe.parent().and_then(Path::parent).context("a target folder")?;
+    let program = folder.join("causeway");
+    if !program.exists() {
+        bail!("{} is missing: cargo build --release -p causeway", program.display());
+    }
+    Ok(program)
+}
