@@ -120,16 +120,14 @@ async fn measure(long: Duration) -> anyhow::Result<()> {
     let bare = measured("bare listener, nothing kept", &process, at, long).await?;
     process.end().await?;
 
-    let at = address();
-    let file = folder.path().join("causeway.toml");
-    std::fs::write(&file, settings(folder.path(), at))?;
-    let program = causeway()?;
-    let arguments = ["run", "--config", file.to_str().context("a path that is text")?];
-    let mut process = Process::start(&program, &arguments, &folder.path().join("causeway.log"))?;
-    process.listens(at).await?;
+    let (process, at) = bridge(&folder.path().join("rate")).await?;
     let ours = measured("Causeway, embedded broker, fsync before 250", &process, at, long).await?;
     println!("{:<46} {:>9.2}", "Causeway to the bare listener", ours / bare);
+    process.end().await?;
 
+    // A process of its own: what another round has let go of would be used again, and not be seen.
+    let (process, at) = bridge(&folder.path().join("memory")).await?;
+    Sender::connect(at).await?.mail(0).await?;
     let before = process.resident()?;
     let held = idle(at, IDLE).await?;
     println!("{:<46} {:>9.1} MiB more", format!("{IDLE} idle connections"), (process.resident()? - before) / MIB);
@@ -143,6 +141,18 @@ async fn measure(long: Duration) -> anyhow::Result<()> {
         (process.peak()? - before) / MIB
     );
     process.end().await
+}
+
+/// A bridge that listens.
+async fn bridge(folder: &Path) -> anyhow::Result<(Process, SocketAddr)> {
+    std::fs::create_dir(folder)?;
+    let at = address();
+    let file = folder.join("causeway.toml");
+    std::fs::write(&file, settings(folder, at))?;
+    let arguments = ["run", "--config", file.to_str().context("a path that is text")?];
+    let mut process = Process::start(&causeway()?, &arguments, &folder.join("causeway.log"))?;
+    process.listens(at).await?;
+    Ok((process, at))
 }
 
 /// A line of the table; mails a second.

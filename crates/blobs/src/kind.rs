@@ -197,7 +197,7 @@ mod tests {
         assert_eq!(of(b"<?xml version='1.0'?><svg xmlns="), "image/svg+xml");
         assert_eq!(of("Grüße".as_bytes()), "text/plain");
         assert_eq!(of(&"Grüße".as_bytes()[..3]), "text/plain", "a character cut in two is no fault");
-        let office = b"PK\x03\x04\x14\0\x06\0\x08\0\0\0!\0................\x13\0\0\0[Content_Types].xml..";
+        let office = b"PK\x03\x04\x14\0\x06\0\x08\0\0\0!\0............\x13\0\0\0[Content_Types].xml..";
         assert_eq!(of(office), "application/zip", "it names no document yet");
         let document = [&office[..], &office[..30], b"word/document.xml"].concat();
         assert!(of(&document).ends_with("wordprocessingml.document"), "{}", of(&document));
