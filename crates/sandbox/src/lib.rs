@@ -1,4 +1,4 @@
-//! Genesys and an SMS provider, simulated, with faults on purpose and a web page.
+//! Genesys, an SMS provider and a consumers' mail server, simulated, with faults on purpose and a web page.
 //!
 //! The far sides are written from the foreign documents alone. They share no wire type with the bridge, because a shared
 //! type that is wrong would be wrong on both sides and no test would see it.
@@ -7,6 +7,7 @@ mod crew;
 mod door;
 mod genesys;
 mod kept;
+mod mail;
 mod netsapiens;
 pub mod page;
 mod switch;
@@ -18,6 +19,7 @@ pub use genesys::{
     ReceivedEmail, ReceivedMessage, ReceivedReceipt, Redelivery, Refusal, SimChannel, SimInteraction, SimMedia,
     WebhookAnswer, WebhookState, sign,
 };
+pub use mail::{Brought, ConsumerMail, DeliveredMail, MailFaults, MailFile, MailSim, OutgoingState};
 pub use netsapiens::{
     ConsumerFile, ConsumerSms, EventOptions, NetSapiensFaults, NetSapiensSim, NetSapiensSimConfig, SendAnswer, SentSms,
     SimLogin, SimNumber, SimSubscription,

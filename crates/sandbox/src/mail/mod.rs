@@ -1,0 +1,15 @@
+//! A consumer's mail server: it takes the company's mail and keeps it in a mailbox, brings the consumer's mail to the company,
+//! and returns what it took, when it is told to.
+
+mod bring;
+mod compose;
+mod serve;
+mod sim;
+mod state;
+
+pub use compose::{ConsumerMail, MailFile};
+pub use sim::{MailFaults, MailSim};
+pub use state::{Brought, DeliveredMail, OutgoingState};
+
+#[cfg(test)]
+mod tests;
