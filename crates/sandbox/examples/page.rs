@@ -14,8 +14,8 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use runtime::http_server::{Limits, serve};
 use runtime::{Call, Clock, HttpClient, HttpClientConfig, Shutdown, Tasks};
-use sandbox::page::{PageState, Walk, router};
-use sandbox::{GenesysSim, GenesysSimConfig, NetSapiensSim, NetSapiensSimConfig, SimChannel, SimNumber, sign};
+use sandbox::page::{Mailbox, PageState, Walk, router};
+use sandbox::{GenesysSim, GenesysSimConfig, MailSim, NetSapiensSim, NetSapiensSimConfig, SimChannel, SimNumber, sign};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -81,12 +81,20 @@ async fn main() -> anyhow::Result<()> {
         let lines = wire.lines.lock().unwrap_or_else(PoisonError::into_inner).clone();
         async move { Ok(json!({ "queues": queues(&lines), "lines": lines })) }
     });
+    // This least of a bridge carries no mail: what is written waits.
+    let mailbox = Mailbox {
+        server: MailSim::start(listener().await?, "consumer.example", shutdown.clone()),
+        consumer: "ann@consumer.example".to_owned(),
+        company: "help@company.example".to_owned(),
+        channel: "company.example".to_owned(),
+    };
     let page = PageState {
         genesys,
         netsapiens,
         channel: CHANNEL.to_owned(),
         company_number: CHANNEL.to_owned(),
         consumer_number: CONSUMER.to_owned(),
+        mailbox,
         walk,
         shutdown: shutdown.clone(),
     };

@@ -10,8 +10,8 @@ use anyhow::Context;
 use clap::Args;
 use runtime::http_server::{Limits, serve};
 use runtime::{Clock, Shutdown, Tasks};
-use sandbox::page::{PageState, Walk, router};
-use sandbox::{GenesysSim, GenesysSimConfig, NetSapiensSim, NetSapiensSimConfig, SimChannel, SimNumber};
+use sandbox::page::{Mailbox, PageState, Walk, router};
+use sandbox::{GenesysSim, GenesysSimConfig, MailSim, NetSapiensSim, NetSapiensSimConfig, SimChannel, SimNumber};
 use serde_json::json;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
@@ -45,6 +45,12 @@ const USER: &str = "9000";
 const DOMAIN: &str = "example.com";
 const CHANNEL_NAME: &str = "sandbox";
 
+/// The company's mail domain, which is a channel as well, and both mail addresses.
+const MAIL_DOMAIN: &str = "company.example";
+const MAIL_COMPANY: &str = "help@company.example";
+const MAIL_CONSUMER: &str = "ann@consumer.example";
+const MAIL_CHANNEL: &str = "sandbox-mail";
+
 impl Sandbox {
     pub(super) async fn run(self) -> Result<(), Exit> {
         runtime::logging::init(runtime::logging::Format::Auto, FILTER)?;
@@ -53,14 +59,17 @@ impl Sandbox {
         let page = bind(self.listen).await?;
         let data = Data::open(self.data)?;
         let secrets = Secrets::new();
-        let (genesys, netsapiens) = neighbours(&secrets, &shutdown).await?;
-        let loaded = configuration(data.path(), &secrets, &genesys, &netsapiens)?;
+        let Neighbours { genesys, netsapiens, mail } = neighbours(&secrets, &shutdown).await?;
+        let neighbours = Neighbours { genesys: genesys.clone(), netsapiens: netsapiens.clone(), mail: mail.clone() };
+        let loaded = configuration(data.path(), &secrets, &neighbours)?;
         let opening =
             Opening { loaded, roles: Role::all(), clock: Clock::system(), reload: None, shutdown: shutdown.clone() };
         let house = House::open(opening).await?;
         let bridge = house.addresses.http.context("all roles are played, so the public listener is open")?;
         genesys.set_webhook(COMPANY, format!("http://{bridge}/genesys/{CHANNEL_NAME}"));
+        genesys.set_webhook(MAIL_DOMAIN, format!("http://{bridge}/genesys/{MAIL_CHANNEL}"));
         netsapiens.set_event_url(format!("http://{bridge}/netsapiens/sandbox/{}", secrets.event));
+        mail.set_company(*house.addresses.mail.first().context("the sandbox takes mail")?);
 
         let address = page.local_addr().context("the page has no address")?;
         let mut tasks = Tasks::new(shutdown.clone());
@@ -70,6 +79,12 @@ impl Sandbox {
             channel: COMPANY.to_owned(),
             company_number: COMPANY.to_owned(),
             consumer_number: CONSUMER.to_owned(),
+            mailbox: Mailbox {
+                server: mail,
+                consumer: MAIL_CONSUMER.to_owned(),
+                company: MAIL_COMPANY.to_owned(),
+                channel: MAIL_DOMAIN.to_owned(),
+            },
             walk: walk(&house),
             shutdown: shutdown.clone(),
         };
@@ -133,10 +148,18 @@ impl Secrets {
     }
 }
 
-async fn neighbours(secrets: &Secrets, shutdown: &Shutdown) -> anyhow::Result<(GenesysSim, NetSapiensSim)> {
+/// Who stands around the bridge.
+struct Neighbours {
+    genesys: GenesysSim,
+    netsapiens: NetSapiensSim,
+    mail: MailSim,
+}
+
+async fn neighbours(secrets: &Secrets, shutdown: &Shutdown) -> anyhow::Result<Neighbours> {
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
-    let channel = SimChannel { id: COMPANY.to_owned(), secret: secrets.channel.clone(), webhook_url: None };
-    let config = GenesysSimConfig { ccid: secrets.ccid.clone(), channels: vec![channel] };
+    let channel = |id: &str| SimChannel { id: id.to_owned(), secret: secrets.channel.clone(), webhook_url: None };
+    let channels = vec![channel(COMPANY), channel(MAIL_DOMAIN)];
+    let config = GenesysSimConfig { ccid: secrets.ccid.clone(), channels };
     let genesys = GenesysSim::start(TcpListener::bind(any).await?, config, shutdown.clone());
     let config = NetSapiensSimConfig {
         domain: DOMAIN.to_owned(),
@@ -145,16 +168,13 @@ async fn neighbours(secrets: &Secrets, shutdown: &Shutdown) -> anyhow::Result<(G
         event_url: None,
     };
     let netsapiens = NetSapiensSim::start(TcpListener::bind(any).await?, config, shutdown.clone());
-    Ok((genesys, netsapiens))
+    let mail = MailSim::start(TcpListener::bind(any).await?, "consumer.example", shutdown.clone());
+    Ok(Neighbours { genesys, netsapiens, mail })
 }
 
 /// The configuration a user would write, read the way a user's is, and left in the folder for the other commands.
-fn configuration(
-    data: &Path,
-    secrets: &Secrets,
-    genesys: &GenesysSim,
-    netsapiens: &NetSapiensSim,
-) -> Result<Loaded, Exit> {
+fn configuration(data: &Path, secrets: &Secrets, neighbours: &Neighbours) -> Result<Loaded, Exit> {
+    let Neighbours { genesys, netsapiens, mail } = neighbours;
     let inside = |name: &str| data.join(name).display().to_string();
     let document = toml::Table::try_from(json!({
         "http": { "listen": "127.0.0.1:0" },
@@ -168,8 +188,18 @@ fn configuration(
             "name": "sandbox", "kind": "netsapiens", "base_url": netsapiens.base_url(), "domain": DOMAIN,
             "auth": { "kind": "api-key", "key": secrets.key }, "webhook_secrets": [secrets.event],
             "delivered_when": "accepted",
+        }, {
+            "name": "mail", "kind": "email", "listen": "127.0.0.1:0", "delivered_when": "accepted",
+            "smtp": { "url": format!("smtp://{}", mail.address()), "tls": "none" }, "hello": "bridge.company.example",
+            "bounce_address": format!("bounces@{MAIL_DOMAIN}"), "spool": inside("spool"), "max_per_sender": 0,
         }],
-        "channel": [{ "id": COMPANY, "name": CHANNEL_NAME, "kind": "sms", "user": USER, "secrets": [secrets.channel] }],
+        "channel": [
+            { "id": COMPANY, "name": CHANNEL_NAME, "kind": "sms", "provider": "sandbox", "user": USER, "secrets": [secrets.channel] },
+            {
+                "id": MAIL_DOMAIN, "name": MAIL_CHANNEL, "kind": "email", "provider": "mail",
+                "secrets": [secrets.channel], "inbound": "messages",
+            },
+        ],
     }));
     let text = document.context("the sandbox's configuration is not TOML")?.to_string();
     let path = data.join("causeway.toml");

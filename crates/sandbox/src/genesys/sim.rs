@@ -64,6 +64,11 @@ impl GenesysSim {
         webhook::send(&self.state, channel_id, to, text, Vec::new())
     }
 
+    /// An agent writes a mail to one consumer, from an address of the channel's domain.
+    pub fn agent_sends_mail(&self, channel_id: &str, from: &str, to: &str, subject: &str, text: &str) -> String {
+        webhook::send_mail(&self.state, channel_id, from, to, (subject, text))
+    }
+
     /// The same with files: name, media type and bytes of each.
     pub fn agent_sends_files(&self, channel_id: &str, to: &str, text: &str, files: &[(&str, &str, Bytes)]) -> String {
         let file = |(name, kind, bytes): &(&str, &str, Bytes)| SimMedia {

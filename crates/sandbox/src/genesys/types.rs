@@ -231,6 +231,8 @@ pub struct AgentMessage {
     pub to: String,
     /// The text.
     pub text: String,
+    /// The subject, of a mail.
+    pub subject: Option<String>,
     /// The trace id its webhook carries.
     pub trace: String,
     /// Where its webhook is.

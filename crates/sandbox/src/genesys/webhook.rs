@@ -17,24 +17,7 @@ use super::types::{AgentMessage, Attempt, SimMedia, WebhookAnswer, WebhookState}
 
 /// Writes down what the agent said and posts it in the background, with as many duplicates as are switched on.
 pub(super) fn send(state: &Arc<State>, channel_id: &str, to: &str, text: &str, files: Vec<SimMedia>) -> String {
-    let trace = Uuid::new_v4().to_string();
-    let id = {
-        let mut room = state.room();
-        let (id, at) = (room.next_id(), room.clock.now());
-        let message = AgentMessage {
-            at,
-            id: id.clone(),
-            channel_id: channel_id.to_owned(),
-            to: to.to_owned(),
-            text: text.to_owned(),
-            trace: trace.clone(),
-            webhook: WebhookState::Sending,
-            attempts: Vec::new(),
-        };
-        room.agent.push(message);
-        id
-    };
-    state.changed();
+    let (id, trace) = noted(state, channel_id, to, text, None);
     let body = json!({
         "channel": {
             "id": channel_id, "type": "sms", "from": { "id": channel_id }, "to": { "id": to }, "messageId": id,
@@ -43,9 +26,56 @@ pub(super) fn send(state: &Arc<State>, channel_id: &str, to: &str, text: &str, f
         "text": text,
     });
     let body = with_files(body, files, state);
+    post(state, channel_id, &id, &trace, &body);
+    id
+}
+
+/// The same with a mail to one recipient (`reference/genesys.md` 5.3).
+pub(super) fn send_mail(
+    state: &Arc<State>,
+    channel_id: &str,
+    from: &str,
+    to: &str,
+    (subject, text): (&str, &str),
+) -> String {
+    let (id, trace) = noted(state, channel_id, to, text, Some(subject));
+    let body = json!({
+        "channel": {
+            "id": channel_id, "type": "email", "from": { "id": from, "name": "Agent" }, "to": [{ "id": to }], "messageId": id,
+        },
+        "type": "Email",
+        "subject": subject,
+        "content": [{ "type": "text", "text": text }],
+    });
+    post(state, channel_id, &id, &trace, &body);
+    id
+}
+
+/// Writes down what an agent said; its id and its trace.
+fn noted(state: &State, channel_id: &str, to: &str, text: &str, subject: Option<&str>) -> (String, String) {
+    let trace = Uuid::new_v4().to_string();
+    let mut room = state.room();
+    let (id, at) = (room.next_id(), room.clock.now());
+    room.agent.push(AgentMessage {
+        at,
+        id: id.clone(),
+        channel_id: channel_id.to_owned(),
+        to: to.to_owned(),
+        text: text.to_owned(),
+        subject: subject.map(str::to_owned),
+        trace: trace.clone(),
+        webhook: WebhookState::Sending,
+        attempts: Vec::new(),
+    });
+    drop(room);
+    state.changed();
+    (id, trace)
+}
+
+fn post(state: &Arc<State>, channel_id: &str, id: &str, trace: &str, body: &Value) {
     let body = Bytes::from(body.to_string());
     for _ in 0..=state.faults.duplicate_webhooks.load(Ordering::SeqCst) {
-        let deliver = deliver(Arc::clone(state), channel_id.to_owned(), id.clone(), trace.clone(), body.clone());
+        let deliver = deliver(Arc::clone(state), channel_id.to_owned(), id.to_owned(), trace.to_owned(), body.clone());
         let shutdown = state.shutdown.clone();
         state.foreman.spawn(async move {
             tokio::select! {
@@ -54,7 +84,6 @@ pub(super) fn send(state: &Arc<State>, channel_id: &str, to: &str, text: &str, f
             }
         });
     }
-    id
 }
 
 /// The shape that is best supported of those nobody documented.

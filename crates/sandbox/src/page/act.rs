@@ -16,7 +16,7 @@ use serde_json::json;
 use super::PageState;
 
 /// Text of one message: more than any provider takes, so that refusing it can be tried too.
-const LONGEST: usize = 5_000;
+pub(super) const LONGEST: usize = 5_000;
 /// How long "slow" is: long enough to be seen, short of every time-out.
 const SLOW: Duration = Duration::from_secs(4);
 const DUPLICATES: u32 = 2;
@@ -86,6 +86,7 @@ pub(super) async fn fault(
         "provider-500" => netsapiens.answer_500(on),
         "provider-lost-answers" => netsapiens.close_after_accept(on),
         "lost-events" => netsapiens.lose_events(on),
+        "no-such-mailbox" => state.mailbox.server.faults().no_such_user(on),
         "slow" => {
             genesys.slow(slow);
             netsapiens.slow(slow);
@@ -95,6 +96,6 @@ pub(super) async fn fault(
     Ok(Json(json!({ "name": name, "on": on })).into_response())
 }
 
-fn bad(detail: &str) -> Response {
+pub(super) fn bad(detail: &str) -> Response {
     http_error(StatusCode::BAD_REQUEST, "bad request", detail)
 }

@@ -24,6 +24,7 @@ struct Viewer {
     page: Arc<PageState>,
     genesys: watch::Receiver<u64>,
     netsapiens: watch::Receiver<u64>,
+    mail: watch::Receiver<u64>,
     last: Value,
 }
 
@@ -34,8 +35,8 @@ pub(super) async fn once(Shared(page): Shared<Arc<PageState>>) -> Json<Value> {
 pub(super) async fn live(
     Shared(page): Shared<Arc<PageState>>,
 ) -> Sse<impl Stream<Item = Result<Event, Infallible>> + use<>> {
-    let (genesys, netsapiens) = (page.genesys.watch(), page.netsapiens.watch());
-    let viewer = Viewer { page, genesys, netsapiens, last: Value::Null };
+    let (genesys, netsapiens, mail) = (page.genesys.watch(), page.netsapiens.watch(), page.mailbox.server.watch());
+    let viewer = Viewer { page, genesys, netsapiens, mail, last: Value::Null };
     Sse::new(stream::unfold(viewer, next)).keep_alive(KeepAlive::default())
 }
 
@@ -46,6 +47,7 @@ async fn next(mut viewer: Viewer) -> Option<(Result<Event, Infallible>, Viewer)>
         }
         viewer.genesys.borrow_and_update();
         viewer.netsapiens.borrow_and_update();
+        viewer.mail.borrow_and_update();
         let seen = view(&viewer.page).await;
         if seen != viewer.last {
             viewer.last = seen;
@@ -57,6 +59,7 @@ async fn next(mut viewer: Viewer) -> Option<(Result<Event, Infallible>, Viewer)>
             tokio::select! {
                 _ = viewer.genesys.changed() => {}
                 _ = viewer.netsapiens.changed() => {}
+                _ = viewer.mail.changed() => {}
                 () = shutdown.stopping() => {}
             }
         };

@@ -4,6 +4,7 @@
 mod act;
 mod assets;
 mod live;
+mod mail;
 mod view;
 mod walk;
 
@@ -15,6 +16,7 @@ use axum::routing::{get, post};
 use runtime::Shutdown;
 use runtime::http_server::{not_allowed, not_found};
 
+pub use mail::Mailbox;
 pub use walk::Walk;
 
 use crate::{GenesysSim, NetSapiensSim};
@@ -32,6 +34,8 @@ pub struct PageState {
     pub company_number: String,
     /// The consumer's number.
     pub consumer_number: String,
+    /// The consumer's mailbox.
+    pub mailbox: Mailbox,
     /// The bridge's own view of queues and timelines.
     pub walk: Walk,
     /// Ends the live updates, which would otherwise keep the listener from draining.
@@ -46,6 +50,9 @@ pub fn router(state: PageState) -> Router {
         .route("/view", get(live::once))
         .route("/consumer", post(act::consumer))
         .route("/agent", post(act::agent))
+        .route("/mail/consumer", post(mail::consumer))
+        .route("/mail/agent", post(mail::agent))
+        .route("/mail/bounce", post(mail::bounce))
         .route("/fault", post(act::fault))
         .fallback(not_found)
         .method_not_allowed_fallback(not_allowed)

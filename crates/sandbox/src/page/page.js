@@ -27,6 +27,8 @@
   const logs = {
     phone: { list: byId("consumer-log"), known: new Map() },
     desk: { list: byId("agent-log"), known: new Map() },
+    mailbox: { list: byId("consumer-mails"), known: new Map(), tab: "phone" },
+    answers: { list: byId("agent-mails"), known: new Map(), tab: "desk" },
   };
   const stateOf = (message) => {
     if (message.receipt === "Delivered") return "Delivered";
@@ -39,6 +41,11 @@
     return message.webhook === "sending" ? "Sending…" : `Webhook ${message.webhook}`;
   };
   const showMessage = (item, message) => {
+    if (message.note !== undefined) {
+      write(item.querySelector(".state"), message.note);
+      const back = item.querySelector(".return");
+      if (back) back.hidden = !message.bounces;
+    }
     if (!message.webhook) return;
     item.dataset.receipt = message.receipt;
     const sending = message.webhook === "sending" || message.webhook === "accepted";
@@ -50,9 +57,20 @@
     const item = make("li", message.mine ? "mine" : "");
     item.dataset.id = message.id;
     item.dataset.testid = "message";
-    item.append(make("div", "bubble", message.text));
+    const bubble = make("div", "bubble", message.text);
+    if (message.subject) bubble.prepend(make("b", "", message.subject));
+    if ((message.files || []).length) bubble.append(make("span", "files", `Attached: ${message.files.join(", ")}`));
+    item.append(bubble);
     const meta = make("div", "meta");
     meta.append(make("time", "", clock(message.at)));
+    if (message.note !== undefined) meta.append(make("span", "state"));
+    if (message.bounces !== undefined) {
+      const back = make("button", "return", "Return it");
+      back.type = "button";
+      back.dataset.testid = "return";
+      back.addEventListener("click", () => post("mail/bounce", { id: message.id }));
+      meta.append(back);
+    }
     if (message.webhook) meta.append(make("span", "posts"), make("span", "state"));
     item.append(meta);
     return item;
@@ -80,7 +98,7 @@
       if (!present.has(key)) { item.remove(); known.delete(key); }
     }
     if (grew && low) list.scrollTop = list.scrollHeight;
-    if (grew) mark(name);
+    if (grew) mark(logs[name].tab || name);
   };
 
   /* Queues. */
@@ -141,7 +159,7 @@
   const cards = new Map();
   const showTimeline = (view) => {
     const texts = new Map();
-    for (const message of [...view.phone, ...view.desk]) if (message.id) texts.set(message.id, message.text);
+    for (const message of [...view.phone, ...view.desk, ...view.mail.phone, ...view.mail.desk]) if (message.id) texts.set(message.id, message.text);
     const groups = new Map();
     for (const line of view.walk.lines || []) {
       const key = line.foreign_id || line.id;
@@ -258,8 +276,50 @@
     });
   }
 
-  /* Tabs of small screens. */
+  /* Mail. */
+  const base64 = (file) => new Promise((done, failed) => {
+    const reader = new FileReader();
+    reader.onload = () => done(reader.result.split(",")[1] || "");
+    reader.onerror = () => failed(reader.error);
+    reader.readAsDataURL(file);
+  });
+  const MOST = 1000000;
+  for (const who of ["consumer", "agent"]) {
+    byId(`${who}-mail-form`).addEventListener("submit", async (event) => {
+      event.preventDefault();
+      const [subject, text, input] = ["subject", "text", "files"].map((part) => byId(`${who}-mail-${part}`));
+      if (!text.value.trim()) return;
+      const chosen = input ? [...input.files] : [];
+      if (chosen.reduce((sum, file) => sum + file.size, 0) > MOST) {
+        trouble("Files of this page may have 1 MB together.");
+        return;
+      }
+      const files = await Promise.all(chosen.map(async (file) => ({ name: file.name, type: file.type, data: await base64(file) })));
+      if (await post(`mail/${who}`, { subject: subject.value, text: text.value, files })) {
+        text.value = "";
+        if (input) input.value = "";
+      }
+    });
+  }
+
+  /* Phone or mail, and tabs of small screens. */
   const main = document.querySelector("main");
+  const modes = [...document.querySelectorAll("[data-to]")];
+  let last;
+  const named = () => {
+    if (!last) return;
+    const mail = main.dataset.mode === "mail";
+    write(byId("consumer-number"), mail ? last.mail.consumer : number(last.consumer));
+    write(byId("channel"), `Genesys channel ${mail ? last.mail.channel : last.channel}`);
+  };
+  for (const mode of modes) {
+    mode.addEventListener("click", () => {
+      main.dataset.mode = mode.dataset.to;
+      for (const other of modes) other.setAttribute("aria-pressed", String(other === mode));
+      for (const { list } of Object.values(logs)) list.scrollTop = list.scrollHeight;
+      named();
+    });
+  }
   const tabs = [...document.querySelectorAll("[data-tab]")];
   let quiet = true;
   const mark = (name) => {
@@ -296,10 +356,12 @@
 
   /* Live updates. */
   const show = (view) => {
-    write(byId("consumer-number"), number(view.consumer));
-    write(byId("channel"), `Genesys channel ${view.channel}`);
+    last = view;
+    named();
     showLog("phone", view.phone);
     showLog("desk", view.desk);
+    showLog("mailbox", view.mail.phone);
+    showLog("answers", view.mail.desk);
     showLanes(view.walk);
     showNotices(view.walk);
     showTimeline(view);

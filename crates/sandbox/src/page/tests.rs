@@ -9,12 +9,13 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::{PageState, Walk, router};
+use super::{Mailbox, PageState, Walk, router};
 use crate::testing::{self, Bridge, Caller, PATIENCE};
-use crate::{GenesysSim, GenesysSimConfig, NetSapiensSim, NetSapiensSimConfig, SimChannel, SimNumber};
+use crate::{GenesysSim, GenesysSimConfig, MailSim, NetSapiensSim, NetSapiensSimConfig, SimChannel, SimNumber};
 
 const COMPANY: &str = "13125550100";
 const CONSUMER: &str = "13125550142";
+const MAIL: &str = "company.example";
 
 struct House {
     url: String,
@@ -28,7 +29,8 @@ async fn house() -> House {
     let bridge = Bridge::start().await;
     let shutdown = Shutdown::new();
     let channel = SimChannel { id: COMPANY.to_owned(), secret: "s".to_owned(), webhook_url: Some(bridge.url.clone()) };
-    let config = GenesysSimConfig { ccid: "c".to_owned(), channels: vec![channel] };
+    let mail = SimChannel { id: MAIL.to_owned(), ..channel.clone() };
+    let config = GenesysSimConfig { ccid: "c".to_owned(), channels: vec![channel, mail] };
     let genesys = GenesysSim::start(testing::listener().await, config, Shutdown::new());
     let config = NetSapiensSimConfig {
         domain: "example.com".to_owned(),
@@ -43,6 +45,12 @@ async fn house() -> House {
         channel: COMPANY.to_owned(),
         company_number: COMPANY.to_owned(),
         consumer_number: CONSUMER.to_owned(),
+        mailbox: Mailbox {
+            server: MailSim::start(testing::listener().await, "consumer.example", Shutdown::new()),
+            consumer: "ann@consumer.example".to_owned(),
+            company: "help@company.example".to_owned(),
+            channel: MAIL.to_owned(),
+        },
         walk: Walk::new(async |number| Ok(json!({ "asked": number }))),
         shutdown: shutdown.clone(),
     };
@@ -105,7 +113,7 @@ async fn what_is_said_on_one_side_is_in_the_view() {
 async fn every_fault_can_be_switched_on_and_off() {
     let house = house().await;
     let names: Vec<_> = house.view().await["faults"].as_object().unwrap().keys().cloned().collect();
-    assert_eq!(names.len(), 9);
+    assert_eq!(names.len(), 10);
     for on in [true, false] {
         for name in &names {
             assert_eq!(house.post("/fault", &json!({ "name": name, "on": on })).await.status, StatusCode::OK, "{name}");
@@ -156,4 +164,38 @@ async fn seen(lines: &mut Lines<BufReader<TcpStream>>, wanted: &str) -> bool {
         false
     };
     timeout(PATIENCE, found).await.expect("something comes in time")
+}
+
+/// A consumer's mail leaves with its file, an agent's answer is posted, and what is wrong is refused.
+#[tokio::test]
+async fn mail_is_written_on_both_sides() {
+    let house = house().await;
+    let company = MailSim::start(testing::listener().await, MAIL, Shutdown::new());
+    house.state.mailbox.server.set_company(company.address());
+    let file = json!({ "name": "door.txt", "type": "text/plain", "data": "aGVsbG8=" });
+    let written = json!({ "subject": "Order 42", "text": "Where is it?", "files": [file] });
+    assert_eq!(house.post("/mail/consumer", &written).await.status, StatusCode::OK);
+    let got = company.until(PATIENCE, |sim| sim.delivered().pop()).await.expect("it is brought");
+    assert_eq!(
+        (got.subject.as_str(), got.text.as_str(), got.files),
+        ("Order 42", "Where is it?", vec!["door.txt".to_owned()])
+    );
+    let taken = |sim: &MailSim| sim.brought().pop().filter(|mail| mail.state == crate::OutgoingState::Accepted);
+    assert!(house.state.mailbox.server.until(PATIENCE, taken).await.is_some());
+    let view = house.view().await;
+    assert_eq!(view["mail"]["phone"][0]["note"], json!("taken by the company"));
+
+    let answer = house.post("/mail/agent", &json!({ "subject": "Re: Order 42", "text": "Tomorrow" })).await;
+    let id = testing::json(&answer)["id"].as_str().expect("an id").to_owned();
+    assert!(house.state.genesys.webhook_settled(&id, PATIENCE).await.is_some());
+    assert_eq!(house.view().await["mail"]["desk"][0]["subject"], json!("Re: Order 42"));
+
+    for wrong in [
+        json!({ "subject": "x", "text": " " }),
+        json!({ "subject": "x" }),
+        json!({ "subject": "", "text": "x", "files": [{ "name": "a", "type": "", "data": "?" }] }),
+    ] {
+        assert_eq!(house.post("/mail/consumer", &wrong).await.status, StatusCode::BAD_REQUEST, "{wrong}");
+    }
+    assert_eq!(house.post("/mail/bounce", &json!({ "id": "none" })).await.status, StatusCode::CONFLICT);
 }

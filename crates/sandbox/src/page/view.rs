@@ -18,6 +18,7 @@ pub(super) async fn view(state: &PageState) -> Value {
         "consumer": state.consumer_number,
         "phone": phone(state),
         "desk": desk(state),
+        "mail": super::mail::view(state),
         "faults": faults(state),
         "walk": walk,
     })
@@ -41,9 +42,7 @@ fn phone(state: &PageState) -> Value {
 
 /// What the agent sees.
 fn desk(state: &PageState) -> Value {
-    // A message has one receipt; should it have more, the last is what an agent would see.
-    let receipts: HashMap<String, ReceivedReceipt> =
-        state.genesys.receipts().into_iter().map(|receipt| (receipt.message_id.clone(), receipt)).collect();
+    let receipts = receipts(state);
     let mut log = Vec::new();
     for message in state.genesys.messages() {
         if message.from == state.consumer_number {
@@ -59,7 +58,12 @@ fn desk(state: &PageState) -> Value {
     newest(log)
 }
 
-fn reply(message: &AgentMessage, receipt: Option<&ReceivedReceipt>) -> Value {
+/// A message has one receipt; should it have more, the last is what an agent would see.
+pub(super) fn receipts(state: &PageState) -> HashMap<String, ReceivedReceipt> {
+    state.genesys.receipts().into_iter().map(|receipt| (receipt.message_id.clone(), receipt)).collect()
+}
+
+pub(super) fn reply(message: &AgentMessage, receipt: Option<&ReceivedReceipt>) -> Value {
     let webhook = match message.webhook {
         WebhookState::Sending => "sending".to_owned(),
         WebhookState::Accepted => "accepted".to_owned(),
@@ -79,7 +83,7 @@ fn reply(message: &AgentMessage, receipt: Option<&ReceivedReceipt>) -> Value {
     })
 }
 
-fn newest(mut log: Vec<(jiff::Timestamp, Value)>) -> Value {
+pub(super) fn newest(mut log: Vec<(jiff::Timestamp, Value)>) -> Value {
     log.sort_by_key(|(at, _)| *at);
     let skipped = log.len().saturating_sub(SHOWN);
     log.into_iter().skip(skipped).map(|(_, message)| message).collect()
@@ -96,6 +100,7 @@ fn faults(state: &PageState) -> Value {
         "provider-500": netsapiens.answers_500(),
         "provider-lost-answers": netsapiens.closes_after_accept(),
         "lost-events": netsapiens.loses_events(),
+        "no-such-mailbox": state.mailbox.server.faults().has_no_such_user(),
         "slow": !netsapiens.slowness().is_zero(),
     })
 }
