@@ -31,7 +31,7 @@ const CRATES: &[(&str, u8, &[&str])] = &[
     ("ingress", 3, &["blobs", "broker", "email", "ledger", "model", "runtime", "sms"]),
     ("genesys-outbound", 3, &["blobs", "broker", "genesys", "ledger", "model", "runtime", "sms"]),
     ("webhook-ingest", 3, &["broker", "genesys", "model", "runtime"]),
-    ("consumer-outbound", 3, &["blobs", "broker", "genesys", "ledger", "model", "runtime", "sms"]),
+    ("consumer-outbound", 3, &["blobs", "broker", "email", "genesys", "ledger", "model", "runtime", "sms"]),
     ("receipt-emitter", 3, &["broker", "genesys", "ledger", "model", "runtime"]),
     // The neighbours are simulated from their documents: wire types shared with our doors could be wrong together.
     ("sandbox", 3, &["runtime"]),

@@ -10,8 +10,8 @@ use sandbox::{
 use tokio::net::TcpListener;
 
 use crate::settings::{
-    API_KEY, CCID, CHANNEL, CHANNEL_SECRET, COMPANY, DOMAIN, EVENT_SECRET, MAIL_DOMAIN, MAIL_SECRET, OPEN_MEDIA_KEY,
-    OPEN_MEDIA_SERVICE, USER,
+    API_KEY, CCID, CHANNEL, CHANNEL_SECRET, COMPANY, DOMAIN, EVENT_SECRET, MAIL_CHANNEL, MAIL_DOMAIN, MAIL_SECRET,
+    OPEN_MEDIA_KEY, OPEN_MEDIA_SERVICE, USER,
 };
 
 /// For anything that should happen: long, because the machine is shared, and never waited out when all is well.
@@ -50,6 +50,7 @@ impl Neighbours {
     /// Tells both where the bridge is.
     pub(crate) fn point_at(&self, bridge: SocketAddr) {
         self.genesys.set_webhook(COMPANY, format!("http://{bridge}/genesys/{CHANNEL}"));
+        self.genesys.set_webhook(MAIL_DOMAIN, format!("http://{bridge}/genesys/{MAIL_CHANNEL}"));
         self.netsapiens.set_event_url(format!("http://{bridge}/netsapiens/crexendo/{EVENT_SECRET}"));
     }
 

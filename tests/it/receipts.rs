@@ -110,6 +110,7 @@ async fn a_poisonous_receipt_is_put_aside() {
     let channel = ChannelName::new(CHANNEL);
     let consumer = PhoneNumber::normalise(CONSUMER, None).expect("it is a number");
     let receipt = Receipt {
+        accepted: false,
         id: AgentReply::derive_id(&channel, message, CONSUMER),
         channel,
         genesys: NeighbourName::new("main"),

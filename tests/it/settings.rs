@@ -18,6 +18,7 @@ pub(crate) const CHANNEL: &str = "sales-sms";
 
 /// The channel of mail, which is a domain.
 pub(crate) const MAIL_DOMAIN: &str = "company.com";
+pub(crate) const MAIL_CHANNEL: &str = "company-mail";
 pub(crate) const MAIL_SECRET: &str = "t4Wn8pQx-mail-channel-secret";
 
 /// Which broker a bridge stands on.

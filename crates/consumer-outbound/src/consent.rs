@@ -39,7 +39,7 @@ impl Stops {
         Ahead { stops: self.clone(), conversation }
     }
 
-    fn has(&self, conversation: &ConversationKey) -> bool {
+    pub(crate) fn has(&self, conversation: &ConversationKey) -> bool {
         self.ahead.lock().unwrap_or_else(PoisonError::into_inner).contains_key(conversation)
     }
 }
@@ -94,6 +94,10 @@ impl Room {
             ledger.remember_session(&change.channel, &change.from, session).await.map_err(ledger_down)?;
         }
         let changed = self.record(change).await?;
+        // What is asked for by mail is answered by nothing but the silence that follows.
+        if self.deps.directory.borrow().mail().find(&change.channel).is_some() {
+            return self.recorded(&reply, &attempt).await;
+        }
         let found = self.deps.directory.borrow().find(&change.channel);
         let Some((channel, account)) = found else {
             let cause = anyhow!("channel {} is not an SMS channel here; configure it and replay", change.channel);

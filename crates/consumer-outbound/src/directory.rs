@@ -7,6 +7,7 @@ use runtime::Alarm;
 use sms::Provider;
 
 use crate::files::Limits;
+use crate::mail::{Evidence, MailAccount, MailChannel, PostOffices};
 
 /// What to do with a send of which nobody can say whether it happened, once it has expired.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,6 +107,7 @@ pub enum Mms {
 pub struct Directory {
     accounts: HashMap<NeighbourName, Arc<Account>>,
     channels: HashMap<ChannelName, Arc<Channel>>,
+    mail: PostOffices,
 }
 
 impl Directory {
@@ -116,6 +118,29 @@ impl Directory {
         Self {
             accounts: accounts.into_iter().map(account).collect(),
             channels: channels.into_iter().map(channel).collect(),
+            mail: PostOffices::default(),
+        }
+    }
+
+    /// Mail accounts and channels beside them.
+    #[must_use]
+    pub fn with_mail(
+        self,
+        accounts: impl IntoIterator<Item = MailAccount>,
+        channels: impl IntoIterator<Item = MailChannel>,
+    ) -> Self {
+        Self { mail: PostOffices::new(accounts, channels), ..self }
+    }
+
+    pub(crate) fn mail(&self) -> &PostOffices {
+        &self.mail
+    }
+
+    /// Whether a reply of a channel that its provider accepted is called `Delivered`.
+    pub(crate) fn accepted_is_delivered(&self, name: &ChannelName) -> bool {
+        match self.find(name) {
+            Some((_, account)) => account.accepted_is_delivered,
+            None => self.mail.find(name).is_some_and(|(_, account)| account.evidence == Evidence::Accepted),
         }
     }
 

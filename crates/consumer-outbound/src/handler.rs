@@ -101,7 +101,7 @@ impl Handle<Errand> for Room {
         let Errand::Reply(reply) = errand else { return Vec::new() };
         // What cannot be sent needs no provider, so its verdict does not wait for one either.
         match reply.body {
-            ReplyBody::Text(_) | ReplyBody::Media(_) => {
+            ReplyBody::Text(_) | ReplyBody::Media(_) | ReplyBody::Mail(_) => {
                 vec![verdict::number_target(&reply.provider, &reply.channel), reply.provider.to_string()]
             }
             ReplyBody::Unsendable(_) => Vec::new(),
@@ -114,7 +114,7 @@ impl Handle<Errand> for Room {
 
     fn foresee(&self, errand: &Errand) -> Option<Foresight> {
         match errand {
-            Errand::Reply(_) => None,
+            Errand::Reply(_) | Errand::Report(_) => None,
             Errand::Consent(change) => self.hear(change),
         }
     }
@@ -123,6 +123,7 @@ impl Handle<Errand> for Room {
         match errand {
             Errand::Reply(reply) => self.reply(reply).await,
             Errand::Consent(change) => self.change(change).await,
+            Errand::Report(report) => self.report(report).await,
         }
     }
 
@@ -130,12 +131,16 @@ impl Handle<Errand> for Room {
         match errand {
             Errand::Reply(reply) => self.reply_is_dead(reply, rejection).await,
             Errand::Consent(change) => self.change_is_dead(change, rejection).await,
+            Errand::Report(_) => Ok(()),
         }
     }
 }
 
 impl Room {
     async fn reply(&self, reply: &AgentReply) -> Result<Done, Failure> {
+        if let ReplyBody::Mail(mail) = &reply.body {
+            return self.mail(reply, mail).await;
+        }
         if matches!(reply.body, ReplyBody::Media(_)) && self.was_done(reply).await? {
             return Ok(Done::Duplicate);
         }
@@ -220,7 +225,12 @@ impl Begun {
 
 impl Room {
     /// The record before the effect; `None` when the effect was made before and its outcome has been told again.
-    async fn begin(&self, reply: &AgentReply, effect: &Effect, time: Duration) -> Result<Option<Begun>, Failure> {
+    pub(crate) async fn begin(
+        &self,
+        reply: &AgentReply,
+        effect: &Effect,
+        time: Duration,
+    ) -> Result<Option<Begun>, Failure> {
         match self.deps.ledger.begin(effect.clone(), time).await.map_err(ledger_down)? {
             Begin::First(attempt) => Ok(Some(Begun::First(attempt))),
             Begin::Interrupted { attempt, began, until, begun } => {
@@ -246,8 +256,12 @@ impl Room {
 
     /// It is given up, so nobody looks for it any more.
     pub(crate) fn forget(&self, reply: &AgentReply) {
-        if let Some((_, account)) = self.deps.directory.borrow().find(&reply.channel) {
+        let directory = Arc::clone(&self.deps.directory.borrow());
+        if let Some((_, account)) = directory.find(&reply.channel) {
             self.maybe_sent.leave(&account, reply, self.deps.clock.now());
+        }
+        if let Some((_, account)) = directory.mail().find(&reply.channel) {
+            self.maybe_sent.leave_mail(&account, reply, self.deps.clock.now());
         }
     }
 
@@ -365,7 +379,7 @@ impl Room {
         Err(verdict::not_sent(walk, error))
     }
 
-    async fn fail(
+    pub(crate) async fn fail(
         &self,
         reply: &AgentReply,
         effect: &Effect,

@@ -4,14 +4,17 @@ mod consent;
 mod directory;
 mod files;
 mod handler;
+mod mail;
 mod maybe_sent;
 mod parts;
 mod pictures;
 mod reconcile;
+mod reports;
 mod tell;
 mod verdict;
 
 pub use directory::{Account, Answers, Channel, Directory, Mms, Pictures, Texts, WhenUnsure};
 pub use files::{Files, Limits};
 pub use handler::{Config, Deps, run};
+pub use mail::{Evidence, Leave, MAIL_TIMEOUT, MailAccount, MailChannel};
 pub use verdict::{MAYBE_SENT, number_target};

@@ -59,6 +59,7 @@ impl Letter {
         let text = match &reply.body {
             ReplyBody::Text(text) => text,
             ReplyBody::Media(media) => &media.text,
+            ReplyBody::Mail(_) => return Err((ReasonCode::Unsupported, "This channel does not send mail.".to_owned())),
             ReplyBody::Unsendable(why) => return Err((why.code, why.reason.clone())),
         };
         let to = recipient(reply, channel.is_none_or(|channel| channel.groups))?;
@@ -164,6 +165,7 @@ impl Room {
     pub(crate) async fn told_of_parts(&self, reply: &AgentReply) -> Result<PartsTold, Failure> {
         let of = match &reply.body {
             ReplyBody::Media(_) => self.parts_planned(reply).await?,
+            ReplyBody::Mail(_) => 1,
             ReplyBody::Text(_) | ReplyBody::Unsendable(_) => {
                 let found = self.deps.directory.borrow().find(&reply.channel);
                 let channel = found.as_ref().map(|(channel, _)| channel.as_ref());

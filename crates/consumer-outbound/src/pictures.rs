@@ -200,20 +200,24 @@ impl Room {
     pub(crate) async fn load(&self, part: &Part) -> Result<Option<Loaded>, Failure> {
         let Part::Picture { kept, .. } = part else { return Ok(None) };
         let hand = Arc::clone(&self.darkroom.hands).acquire_owned().await.expect("the semaphore is never closed");
-        let unread = |error: &dyn std::fmt::Display| Failure::Unavailable {
-            target: "blobs".to_owned(),
-            after: None,
-            cause: anyhow!("{error}"),
-        };
+        let data = self.bytes(kept).await?;
+        let file = OutgoingFile { media_type: kept.about.media_type.clone(), data: Private::new(data.into()) };
+        Ok(Some(Loaded { file, _hand: hand }))
+    }
+
+    /// A file that is kept, taken into memory.
+    pub(crate) async fn bytes(&self, kept: &Kept) -> Result<Vec<u8>, Failure> {
         let bytes = self.deps.files.store.read(&kept.id, 0..kept.about.size).await.map_err(store_down)?;
         let data = Vec::with_capacity(usize::try_from(kept.about.size).unwrap_or_default());
         let data = bytes.try_fold(data, async |mut data, chunk| {
             data.extend_from_slice(&chunk);
             Ok(data)
         });
-        let data = data.await.map_err(|error| unread(&error))?;
-        let file = OutgoingFile { media_type: kept.about.media_type.clone(), data: Private::new(data.into()) };
-        Ok(Some(Loaded { file, _hand: hand }))
+        data.await.map_err(|error| Failure::Unavailable {
+            target: "blobs".to_owned(),
+            after: None,
+            cause: anyhow!("{error}"),
+        })
     }
 
     /// A picture the provider does not take leaves as a link, where nothing of its reply was sent yet. Whether it does.

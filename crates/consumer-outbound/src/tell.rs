@@ -1,7 +1,5 @@
 //! What is told of a reply, and told again: a crash may come between an effect and its receipt.
 
-use std::sync::Arc;
-
 use broker::{Failure, PublishError};
 use ledger::{Effect, Outcome, Standing};
 use model::{AgentReply, Receipt, ReceiptStatus};
@@ -39,10 +37,11 @@ impl Room {
     /// Publishes the receipt of an outcome, as often as asked: the crash may have come between the effect and its
     /// receipt, and the receipt ledger drops repeats.
     pub(crate) async fn tell_again(&self, reply: &AgentReply, outcome: &Outcome) -> Result<(), Failure> {
-        let directory = Arc::clone(&self.deps.directory.borrow());
-        let evidence = directory.find(&reply.channel).is_some_and(|(_, account)| account.accepted_is_delivered);
+        let evidence = self.deps.directory.borrow().accepted_is_delivered(&reply.channel);
         match outcome {
-            Outcome::Sent { .. } if evidence => self.publish_receipt(reply, ReceiptStatus::Delivered).await,
+            Outcome::Sent { .. } if evidence => {
+                self.deps.broker.publish(&reply.accepted()).await.map_err(not_published)
+            }
             Outcome::Sent { .. } | Outcome::SameAs(_) | Outcome::Recorded => Ok(()),
             Outcome::Failed { code, reason } => {
                 self.publish_receipt(reply, ReceiptStatus::failed(*code, reason.clone())).await
@@ -55,6 +54,6 @@ impl Room {
     }
 }
 
-fn not_published(error: PublishError) -> Failure {
+pub(crate) fn not_published(error: PublishError) -> Failure {
     Failure::Unavailable { target: "broker".to_owned(), after: None, cause: error.into() }
 }

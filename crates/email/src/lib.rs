@@ -2,6 +2,7 @@
 
 mod address;
 mod html;
+mod leave;
 pub mod listen;
 mod login;
 pub mod mailbox;
@@ -11,5 +12,6 @@ mod reason;
 mod tls;
 
 pub use address::Mailbox;
+pub use leave::{LEAVE_ADDRESS, LeaveKeys};
 pub use login::{Login, LoginKind, SecretSource, Security};
 pub use reason::Status;

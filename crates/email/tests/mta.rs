@@ -103,6 +103,7 @@ fn sending_to(port: u16) -> SmtpConfig {
         connect_timeout: SOON,
         send_timeout: SOON,
         idle: SOON,
+        reports: false,
         authorities: vec![std::fs::read(fixture("authority.pem")).expect("it is there")],
     }
 }

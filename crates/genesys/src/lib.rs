@@ -22,4 +22,4 @@ pub use open_media::{
     OpenMediaAccess, Reached, StopReason, UserData,
 };
 pub use signature::{SecretEncoding, Secrets, SignatureError, Verified, sign};
-pub use webhook::{Webhook, WebhookContent, WebhookError, WebhookMessage, peek_channel};
+pub use webhook::{Webhook, WebhookContent, WebhookError, WebhookMail, WebhookMessage, peek_channel};

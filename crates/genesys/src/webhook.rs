@@ -8,6 +8,10 @@ use crate::media::SCHEME;
 use crate::references::References;
 use crate::{Verified, reader, references};
 
+mod mail;
+
+pub use mail::WebhookMail;
+
 /// A webhook, read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Webhook {
@@ -37,6 +41,8 @@ pub enum WebhookContent {
     Text(Private<String>),
     /// Files, perhaps with a text.
     Media(ReplyMedia),
+    /// A mail.
+    Mail(Box<WebhookMail>),
     /// Ids are fine, the rest is not: an unknown type, no text and no file.
     Unsendable(Unsendable),
 }
@@ -108,7 +114,7 @@ fn read_message(index: usize, message: &Value) -> Result<WebhookMessage, Webhook
         from_id: channel.get("from").and_then(reader::address).unwrap_or_default().into(),
         to_ids: to_ids.into_iter().map(Private::new).collect(),
         message_id: reader::text(channel, "messageId"),
-        content: content(message),
+        content: if mail::is_mail(message, channel) { mail::read(message, channel) } else { content(message) },
     })
 }
 
@@ -116,12 +122,8 @@ fn read_message(index: usize, message: &Value) -> Result<WebhookMessage, Webhook
 fn content(message: &Map<String, Value>) -> WebhookContent {
     let unsendable = |code, reason: &str| WebhookContent::Unsendable(Unsendable { code, reason: reason.to_owned() });
     let kind = reader::text(message, "type").unwrap_or_default().to_lowercase();
-    match kind.as_str() {
-        "email" => {
-            return unsendable(ReasonCode::Unsupported, "Mail cannot be sent by this version of the bridge.");
-        }
-        "receipt" | "event" => return unsendable(ReasonCode::Unsupported, "This is no message that can be sent."),
-        _ => {}
+    if matches!(kind.as_str(), "receipt" | "event") {
+        return unsendable(ReasonCode::Unsupported, "This is no message that can be sent.");
     }
     let References { files, captions, broken } = references::find(message);
     if broken {

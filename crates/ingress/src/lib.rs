@@ -5,6 +5,7 @@
 
 mod catch_up;
 mod directory;
+mod leave;
 mod mail;
 mod media;
 mod routes;
@@ -12,6 +13,7 @@ mod subscription;
 mod watch;
 
 pub use directory::{Channel, Directory};
+pub use leave::{LeaveBook, LeaveRoom, leave_routes};
 pub use mail::{Listen, MailChannel, MailProvider, MailRoom, MailWatch, listen, watch_mailbox};
 pub use media::{Media, media_routes};
 pub use routes::{Config, Room, routes};

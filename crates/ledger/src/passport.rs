@@ -39,6 +39,7 @@ impl Passport {
             to_id,
             to,
             status,
+            accepted: false,
             trace: self.trace,
             received_at: self.received_at,
         }

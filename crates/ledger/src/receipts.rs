@@ -7,6 +7,8 @@ use crate::{Effect, POISON, Parties, ReceiptVerdict};
 /// A state, without its reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum State {
+    /// The provider accepted it, which is all the evidence there was for telling that it was delivered.
+    Accepted,
     /// It reached the recipient.
     Delivered,
     /// It did not.
@@ -26,8 +28,16 @@ impl State {
         }
     }
 
+    pub(crate) fn of_receipt(receipt: &Receipt) -> Self {
+        match Self::of(&receipt.status) {
+            Self::Delivered if receipt.accepted => Self::Accepted,
+            state => state,
+        }
+    }
+
     pub(crate) const fn word(self) -> &'static str {
         match self {
+            Self::Accepted => "accepted",
             Self::Delivered => "delivered",
             Self::Failed => "failed",
             Self::Removed => "removed",
@@ -36,7 +46,8 @@ impl State {
     }
 
     pub(crate) fn from_word(word: &str) -> Option<Self> {
-        [Self::Delivered, Self::Failed, Self::Removed, Self::Reopened].into_iter().find(|state| state.word() == word)
+        let all = [Self::Accepted, Self::Delivered, Self::Failed, Self::Removed, Self::Reopened];
+        all.into_iter().find(|state| state.word() == word)
     }
 }
 
@@ -69,7 +80,11 @@ pub(crate) fn verdict(last: Option<(State, bool)>, next: State) -> ReceiptVerdic
         None | Some((State::Reopened, _)) => ReceiptVerdict::Emit,
         Some((state, true)) if state == next => ReceiptVerdict::Repeat,
         Some((state, false)) if state == next => ReceiptVerdict::Emit,
-        Some((State::Delivered, _)) if next == State::Removed => ReceiptVerdict::Emit,
+        // Genesys knows one Delivered, whatever it stands on.
+        Some((State::Accepted, true)) if next == State::Delivered => ReceiptVerdict::Repeat,
+        Some((State::Accepted | State::Delivered, _)) if next == State::Removed => ReceiptVerdict::Emit,
+        // What was only accepted may still come back.
+        Some((State::Accepted, _)) => ReceiptVerdict::Emit,
         Some(_) => ReceiptVerdict::Outdated,
     }
 }
@@ -127,7 +142,7 @@ mod tests {
     use super::*;
 
     fn state() -> impl Strategy<Value = State> {
-        prop_oneof![Just(State::Delivered), Just(State::Failed), Just(State::Removed)]
+        prop_oneof![Just(State::Accepted), Just(State::Delivered), Just(State::Failed), Just(State::Removed)]
     }
 
     proptest! {
@@ -145,12 +160,15 @@ mod tests {
                     }
                 }
             }
-            let allowed: [&[State]; 5] = [
+            let allowed: [&[State]; 8] = [
                 &[],
                 &[State::Delivered],
                 &[State::Failed],
                 &[State::Removed],
                 &[State::Delivered, State::Removed],
+                &[State::Accepted],
+                &[State::Accepted, State::Failed],
+                &[State::Accepted, State::Removed],
             ];
             prop_assert!(allowed.contains(&told.as_slice()), "{:?}", told);
         }

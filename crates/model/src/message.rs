@@ -137,9 +137,15 @@ impl AgentReply {
             to_id: self.to_id.clone(),
             to: self.to.clone(),
             status,
+            accepted: false,
             trace: self.trace.clone(),
             received_at: self.received_at,
         }
+    }
+
+    /// The receipt that tells the agent it was delivered, because the provider accepted it.
+    pub fn accepted(&self) -> Receipt {
+        Receipt { accepted: true, ..self.receipt(ReceiptStatus::Delivered) }
     }
 }
 
@@ -184,6 +190,9 @@ pub struct Receipt {
     pub to: Address,
     /// What became of it.
     pub status: ReceiptStatus,
+    /// Whether it is called `Delivered` on no more evidence than that the provider accepted it: a failure may follow.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub accepted: bool,
     /// The trace of the reply.
     pub trace: TraceId,
     /// When the reply's webhook came in: a receipt must not overtake the answer to it.

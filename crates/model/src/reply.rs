@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use crate::{Private, ReasonCode};
+use crate::{MailReply, Private, ReasonCode};
 
 /// Why a reply that was accepted cannot be sent; its agent is told with a `Failed` receipt.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,12 +48,14 @@ pub enum ReplyBody {
     Text(Private<String>),
     /// Files, perhaps with a text.
     Media(ReplyMedia),
+    /// A mail.
+    Mail(Box<MailReply>),
     /// Nothing that can be sent.
     Unsendable(Unsendable),
 }
 
-/// A body as it stands in a queue. Files stand within what cannot be sent: a program that is older than files, and runs beside
-/// this one during an upgrade, tells the agent so.
+/// A body as it stands in a queue. Files and mails stand within what cannot be sent: a program that is older than they, and runs
+/// beside this one during an upgrade, tells the agent so.
 #[derive(Serialize, Deserialize)]
 enum Written {
     Text(Private<String>),
@@ -66,10 +68,12 @@ struct WrittenUnsendable {
     reason: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     media: Option<ReplyMedia>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    mail: Option<Box<MailReply>>,
 }
 
 /// What an older program tells the agent.
-const UPGRADING: &str = "Pictures and files could not be sent while the bridge was upgraded; send it again.";
+const UPGRADING: &str = "Pictures, files and mail could not be sent while the bridge was upgraded; send it again.";
 
 impl From<ReplyBody> for Written {
     fn from(body: ReplyBody) -> Self {
@@ -77,10 +81,14 @@ impl From<ReplyBody> for Written {
             ReplyBody::Text(text) => Self::Text(text),
             ReplyBody::Media(media) => {
                 let (code, reason) = (ReasonCode::Unsupported, UPGRADING.to_owned());
-                Self::Unsendable(WrittenUnsendable { code, reason, media: Some(media) })
+                Self::Unsendable(WrittenUnsendable { code, reason, media: Some(media), mail: None })
+            }
+            ReplyBody::Mail(mail) => {
+                let (code, reason) = (ReasonCode::Unsupported, UPGRADING.to_owned());
+                Self::Unsendable(WrittenUnsendable { code, reason, media: None, mail: Some(mail) })
             }
             ReplyBody::Unsendable(Unsendable { code, reason }) => {
-                Self::Unsendable(WrittenUnsendable { code, reason, media: None })
+                Self::Unsendable(WrittenUnsendable { code, reason, media: None, mail: None })
             }
         }
     }
@@ -91,7 +99,8 @@ impl From<Written> for ReplyBody {
         match written {
             Written::Text(text) => Self::Text(text),
             Written::Unsendable(WrittenUnsendable { media: Some(media), .. }) => Self::Media(media),
-            Written::Unsendable(WrittenUnsendable { code, reason, media: None }) => {
+            Written::Unsendable(WrittenUnsendable { mail: Some(mail), .. }) => Self::Mail(mail),
+            Written::Unsendable(WrittenUnsendable { code, reason, media: None, mail: None }) => {
                 Self::Unsendable(Unsendable { code, reason })
             }
         }
@@ -113,7 +122,13 @@ mod tests {
         };
         let media = ReplyMedia { text: "look".to_owned().into(), files: vec![file] };
         let why = Unsendable { code: ReasonCode::InvalidStructure, reason: "no text".to_owned() };
-        for body in [ReplyBody::Text("hello".to_owned().into()), ReplyBody::Media(media), ReplyBody::Unsendable(why)] {
+        let mail = Box::new(MailReply { subject: Some("Order".to_owned().into()), ..MailReply::default() });
+        for body in [
+            ReplyBody::Mail(mail),
+            ReplyBody::Text("hello".to_owned().into()),
+            ReplyBody::Media(media),
+            ReplyBody::Unsendable(why),
+        ] {
             let text = serde_json::to_string(&body).unwrap();
             assert_eq!(serde_json::from_str::<ReplyBody>(&text).unwrap(), body, "{text}");
         }

@@ -1,6 +1,6 @@
 use jiff::Timestamp;
 
-use crate::{AgentReply, ConsentChange, DecodeError, Family, Queued, decode};
+use crate::{AgentReply, ConsentChange, DecodeError, DeliveryReport, Family, Queued, decode};
 
 /// What a role takes from the queues of a family: messages of one type, or of several.
 pub trait Taken: Sized + Send + Sync + 'static {
@@ -50,6 +50,8 @@ pub enum Errand {
     Reply(AgentReply),
     /// A consumer's keyword.
     Consent(ConsentChange),
+    /// What a provider says became of a reply.
+    Report(DeliveryReport),
 }
 
 impl Taken for Errand {
@@ -58,6 +60,7 @@ impl Taken for Errand {
     fn read(kind: &str, body: &[u8]) -> Result<Self, DecodeError> {
         match kind {
             ConsentChange::TYPE => decode(body).map(Self::Consent),
+            DeliveryReport::TYPE => decode(body).map(Self::Report),
             _ => AgentReply::read(kind, body).map(Self::Reply),
         }
     }
@@ -66,6 +69,7 @@ impl Taken for Errand {
         match self {
             Self::Reply(reply) => reply.received_at,
             Self::Consent(change) => change.received_at,
+            Self::Report(report) => report.received_at,
         }
     }
 

@@ -68,6 +68,11 @@ impl Channels {
         Self { by_name }
     }
 
+    /// Whether one of them carries mail.
+    pub(crate) fn has_mail(&self) -> bool {
+        self.by_name.values().any(|channel| matches!(channel.kind, Kind::Email))
+    }
+
     pub(crate) fn named(&self, name: &str) -> Option<Arc<Channel>> {
         self.by_name.get(name).cloned()
     }

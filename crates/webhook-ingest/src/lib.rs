@@ -6,6 +6,7 @@
 mod answer;
 mod body;
 mod directory;
+mod mail;
 mod replies;
 mod routes;
 

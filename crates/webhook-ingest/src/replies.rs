@@ -1,8 +1,9 @@
 use genesys::{WebhookContent, WebhookMessage};
 use jiff::Timestamp;
-use model::{AgentReply, MessageId, Private, ReasonCode, ReplyBody, TraceId, Unsendable};
+use model::{AgentReply, MailReply, MessageId, Private, ReasonCode, ReplyBody, TraceId, Unsendable};
 
 use crate::directory::{Channel, Kind};
+use crate::mail;
 
 /// The replies of one message of a webhook, one per recipient, and the id the answer names.
 pub(crate) struct Replies {
@@ -20,7 +21,7 @@ pub(crate) fn of_message(
     received_at: Timestamp,
 ) -> Replies {
     let message_id = message.message_id.clone().unwrap_or_else(|| substitute_id(channel, index, wire, trace));
-    let reply = |to_id: &Private<String>| AgentReply {
+    let reply = |to_id: &Private<String>, body: ReplyBody| AgentReply {
         id: AgentReply::derive_id(&channel.name, &message_id, to_id.expose()),
         channel: channel.name.clone(),
         provider: channel.provider.clone(),
@@ -29,11 +30,20 @@ pub(crate) fn of_message(
         from_id: message.from_id.clone(),
         to_id: to_id.clone(),
         to: channel.recipient(to_id.expose()),
-        body: body(channel, message),
+        body,
         trace: trace.clone(),
         received_at,
     };
-    let replies = message.to_ids.iter().map(reply).collect();
+    let replies = match (&channel.kind, &message.content) {
+        (Kind::Email, WebhookContent::Mail(mail)) => {
+            let bodies = mail::bodies(mail);
+            mail.recipients.iter().zip(bodies).map(|(to, body)| reply(&to.id, body)).collect()
+        }
+        (kind, content) => {
+            let body = body(kind, content);
+            message.to_ids.iter().map(|to_id| reply(to_id, body.clone())).collect()
+        }
+    };
     Replies { message_id, replies }
 }
 
@@ -44,12 +54,19 @@ fn substitute_id(channel: &Channel, index: usize, wire: &[u8], trace: &TraceId) 
     MessageId::derive("nx", &parts).to_string()
 }
 
-fn body(channel: &Channel, message: &WebhookMessage) -> ReplyBody {
+fn body(kind: &Kind, content: &WebhookContent) -> ReplyBody {
     let unsendable = |code, reason: &str| ReplyBody::Unsendable(Unsendable { code, reason: reason.to_owned() });
-    match (&channel.kind, &message.content) {
-        (Kind::Email, _) => unsendable(ReasonCode::Unsupported, "Mail cannot be sent by this version of the bridge."),
+    match (kind, content) {
+        (Kind::Email, WebhookContent::Text(text)) => {
+            ReplyBody::Mail(Box::new(MailReply { text: Some(text.clone()), ..MailReply::default() }))
+        }
         (Kind::Sms { .. }, WebhookContent::Text(text)) => ReplyBody::Text(text.clone()),
         (Kind::Sms { .. }, WebhookContent::Media(media)) => ReplyBody::Media(media.clone()),
-        (Kind::Sms { .. }, WebhookContent::Unsendable(why)) => ReplyBody::Unsendable(why.clone()),
+        (Kind::Email, WebhookContent::Media(media)) => {
+            let text = Some(media.text.clone()).filter(|text| !text.expose().is_empty());
+            ReplyBody::Mail(Box::new(MailReply { text, files: media.files.clone(), ..MailReply::default() }))
+        }
+        (_, WebhookContent::Mail(_)) => unsendable(ReasonCode::Unsupported, "Mail cannot be sent on this channel."),
+        (_, WebhookContent::Unsendable(why)) => ReplyBody::Unsendable(why.clone()),
     }
 }

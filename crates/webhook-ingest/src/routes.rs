@@ -18,7 +18,7 @@ use tracing::{Instrument, info_span};
 
 use crate::answer::Refused;
 use crate::body::{Bodies, decode};
-use crate::directory::{Channel, Channels};
+use crate::directory::{Channel, Channels, Kind};
 use crate::replies;
 
 /// What this room needs to know.
@@ -26,6 +26,8 @@ use crate::replies;
 pub struct Config {
     /// Of a request, and of what it decodes to.
     pub body_limit: usize,
+    /// The same for channels that carry mail.
+    pub mail_body_limit: usize,
     /// For a body to come in.
     pub body_read: Duration,
     /// The status of a signature that matches no secret.
@@ -59,13 +61,13 @@ async fn by_name(
     body: Body,
 ) -> Result<Response, Refused> {
     let channel = room.directory().named(&name).ok_or(Refused::UnknownChannel(room.config.unknown_channel_status))?;
-    let bodies = room.read(&headers, body).await?;
+    let bodies = room.read(&headers, body, matches!(channel.kind, Kind::Email)).await?;
     let verified = room.verify(&channel, &headers, &bodies)?;
     room.accept(&channel, &headers, &verified).await
 }
 
 async fn by_id(State(room): State<Arc<Room>>, headers: HeaderMap, body: Body) -> Result<Response, Refused> {
-    let bodies = room.read(&headers, body).await?;
+    let bodies = room.read(&headers, body, room.directory().has_mail()).await?;
     let id = peek_channel(&bodies.decoded).map_err(Refused::Unreadable)?;
     let candidates = room.directory().called(&id);
     let mut refused = Refused::UnknownChannel(room.config.unknown_channel_status);
@@ -83,10 +85,10 @@ impl Room {
         Arc::clone(&self.channels.borrow())
     }
 
-    async fn read(&self, headers: &HeaderMap, body: Body) -> Result<Bodies, Refused> {
-        let wire: Bytes =
-            read_body(headers, body, self.config.body_limit, self.config.body_read).await.map_err(Refused::Body)?;
-        decode(headers, wire, self.config.body_limit)
+    async fn read(&self, headers: &HeaderMap, body: Body, mail: bool) -> Result<Bodies, Refused> {
+        let limit = if mail { self.config.mail_body_limit } else { self.config.body_limit };
+        let wire: Bytes = read_body(headers, body, limit, self.config.body_read).await.map_err(Refused::Body)?;
+        decode(headers, wire, limit)
     }
 
     fn verify<'a>(&self, channel: &Channel, headers: &HeaderMap, bodies: &'a Bodies) -> Result<Verified<'a>, Refused> {

@@ -134,6 +134,7 @@ impl Handle<Errand> for Heard {
         let word = match errand {
             Errand::Reply(_) => "reply",
             Errand::Consent(_) => "keyword",
+            Errand::Report(_) => "report",
         };
         self.seen.send_modify(|seen| seen.push(word.to_owned()));
         gate.wait_for(|open| *open).await.unwrap();

@@ -74,7 +74,8 @@ fn root(root: &Section<'_>) -> Option<Config> {
     pull::settle(root, http.as_ref(), ledger.as_ref(), &mut providers);
     let channels: Vec<_> =
         root.sections("channel").into_iter().map(|one| check::channel(one, &genesys, &providers)).collect();
-    mail::settle(root, http.as_ref(), ledger.as_ref(), &mut providers, &channels);
+    let signs = !blobs.signing_keys.is_empty() || !matches!(broker, Some(broker::Config::RabbitMq(_)));
+    mail::settle(root, http.as_ref(), ledger.as_ref(), &mut providers, &channels, signs);
     check::neighbours(root, &genesys, &providers, &channels);
     media::check_links(root, http.as_ref(), &blobs, broker.as_ref(), &channels);
     root.check_keys();

@@ -13,7 +13,7 @@ use sms::netsapiens::TokenStore;
 use tokio::sync::watch;
 
 use super::accounts::Tokens;
-use super::media;
+use super::{mail, media};
 use crate::config::{
     Auth, ChannelKind, Config, DeliveredWhen, Inbound, Login, NetSapiensProvider, ProviderKind, WhenUnsure,
 };
@@ -25,6 +25,7 @@ pub(crate) struct Directories {
     pub(crate) genesys: watch::Sender<Arc<genesys::Directory>>,
     pub(crate) sources: watch::Sender<Arc<genesys_outbound::Sources>>,
     pub(crate) consumer: watch::Sender<Arc<consumer_outbound::Directory>>,
+    pub(crate) leave: watch::Sender<Arc<ingress::LeaveBook>>,
     pub(crate) media: watch::Sender<Arc<MediaDirectory>>,
     pub(crate) store: Store,
     pub(crate) media_keys: watch::Sender<Option<Arc<Keys>>>,
@@ -43,21 +44,22 @@ pub(crate) struct Doors {
 }
 
 impl Directories {
-    pub(crate) fn new(config: &Config, doors: Doors, store: Store) -> Self {
+    pub(crate) fn new(config: &Config, doors: Doors, store: Store) -> anyhow::Result<Self> {
         let providers = providers(config, &doors.http, &doors.clock, doors.ledger.as_ref());
         let keys = media::keys(config);
-        Self {
+        Ok(Self {
             webhook: watch::Sender::new(Arc::new(webhook(config))),
             ingress: watch::Sender::new(Arc::new(ingress(config, &providers))),
             genesys: watch::Sender::new(Arc::new(genesys_directory(config, &doors))),
             sources: watch::Sender::new(Arc::new(sources(config, &providers))),
-            consumer: watch::Sender::new(Arc::new(consumer(config, &providers, &doors))),
+            consumer: watch::Sender::new(Arc::new(consumer(config, &providers, &doors)?)),
+            leave: watch::Sender::new(Arc::new(mail::leave_book(config))),
             media: watch::Sender::new(Arc::new(media_directory(config, &providers))),
             store,
             media_links: watch::Sender::new(media::links(config, keys.as_ref())),
             media_keys: watch::Sender::new(keys),
             doors,
-        }
+        })
     }
 
     /// Gives every room what a changed configuration says.
@@ -67,8 +69,12 @@ impl Directories {
         self.ingress.send_replace(Arc::new(ingress(config, &providers)));
         self.genesys.send_replace(Arc::new(genesys_directory(config, &self.doors)));
         self.sources.send_replace(Arc::new(sources(config, &providers)));
-        self.consumer.send_replace(Arc::new(consumer(config, &providers, &self.doors)));
+        match consumer(config, &providers, &self.doors) {
+            Ok(consumer) => drop(self.consumer.send_replace(Arc::new(consumer))),
+            Err(error) => tracing::error!(error = format!("{error:#}"), "mail is sent as before the change"),
+        }
         self.media.send_replace(Arc::new(media_directory(config, &providers)));
+        self.leave.send_replace(Arc::new(mail::leave_book(config)));
         let keys = media::keys(config);
         self.media_links.send_replace(media::links(config, keys.as_ref()));
         self.media_keys.send_replace(keys);
@@ -263,7 +269,7 @@ fn genesys_directory(config: &Config, doors: &Doors) -> genesys::Directory {
         .with_pauses(config.genesys.iter().map(paused))
 }
 
-fn consumer(config: &Config, providers: &[Provider], doors: &Doors) -> consumer_outbound::Directory {
+fn consumer(config: &Config, providers: &[Provider], doors: &Doors) -> anyhow::Result<consumer_outbound::Directory> {
     let accounts = providers.iter().filter_map(|provider| {
         let (_, settings) = netsapiens(config).find(|(name, _)| *name == provider.name())?;
         Some(consumer_outbound::Account {
@@ -304,5 +310,6 @@ fn consumer(config: &Config, providers: &[Provider], doors: &Doors) -> consumer_
         }),
         ChannelKind::Email(_) => None,
     });
-    consumer_outbound::Directory::new(accounts, channels)
+    let (offices, boxes) = (mail::accounts(config, &doors.health)?, mail::channels(config)?);
+    Ok(consumer_outbound::Directory::new(accounts, channels).with_mail(offices, boxes))
 }

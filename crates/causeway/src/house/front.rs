@@ -19,6 +19,9 @@ use super::watch;
 /// For a body to come in (design 3.3).
 const BODY_READ: Duration = Duration::from_secs(30);
 
+/// Of a webhook of a mail channel, where `http.body_limit` is not larger (design 3.3).
+const MAIL_BODY: usize = 10 << 20;
+
 pub(super) fn spawn(
     tasks: &mut Tasks,
     listener: TcpListener,
@@ -42,6 +45,11 @@ pub(super) fn spawn(
         router = router.merge(ingress::routes(room));
     }
     if roles.contains(&Role::Ingress) {
+        router = router.merge(ingress::leave_routes(ingress::LeaveRoom {
+            book: parts.directories.leave.subscribe(),
+            broker: parts.broker.clone(),
+            clock: parts.clock.clone(),
+        }));
         router = router.merge(ingress::media_routes(ingress::Media {
             store: parts.directories.store.clone(),
             keys: parts.directories.media_keys.subscribe(),
@@ -52,6 +60,7 @@ pub(super) fn spawn(
         router = router.merge(webhook_ingest::routes(webhook_ingest::Room {
             config: webhook_ingest::Config {
                 body_limit,
+                mail_body_limit: body_limit.max(MAIL_BODY),
                 body_read: BODY_READ,
                 bad_signature_status: http.bad_signature_status,
                 unknown_channel_status: http.unknown_channel_status,

@@ -5,18 +5,22 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context;
+use consumer_outbound::{Evidence, Leave, MailAccount, MailChannel};
 use email::listen::{ListenConfig, ServerTls};
 use email::mailbox::{ImapConfig, ImapLimits};
-use email::outgoing::{DkimKey, SmtpConfig};
-use email::{Login, SecretSource};
+use email::outgoing::{DkimKey, SmtpConfig, SmtpSender};
+use email::{LeaveKeys, Login, SecretSource};
 use model::NeighbourName;
-use runtime::Backoff;
+use runtime::{AlarmKind, Backoff, Health};
 use secrecy::{ExposeSecret, SecretString};
+use tokio::sync::Semaphore;
 
-use crate::config::{Config, EmailProvider, MailLogin, MailSecret, ProviderKind};
+use super::media;
+use crate::config::{
+    Channel, ChannelKind, Config, DeliveredWhen, EmailProvider, ListUnsubscribe, MailLogin, MailSecret, ProviderKind,
+    WhenUnsure,
+};
 
-/// Until a whole mail is sent and answered: servers look into a mail before they answer to it.
-const SEND: Duration = Duration::from_secs(60);
 /// Between tries to reach a mailbox.
 const BACKOFF: Backoff = Backoff { base: Duration::from_secs(1), cap: Duration::from_secs(60) };
 
@@ -44,8 +48,9 @@ pub fn smtp(config: &Config, name: &NeighbourName, provider: &EmailProvider) -> 
         hello: provider.hello.clone(),
         connections: smtp.connections,
         connect_timeout: server.connect_timeout,
-        send_timeout: SEND,
+        send_timeout: consumer_outbound::MAIL_TIMEOUT,
         idle: smtp.idle,
+        reports: provider.delivered_when == DeliveredWhen::Dsn,
         authorities: authorities(config, provider)?,
     }))
 }
@@ -107,6 +112,75 @@ pub fn dkim(provider: &EmailProvider, domain: &str) -> anyhow::Result<Option<Dki
     let domain = dkim.domain.as_deref().unwrap_or(domain);
     let key = DkimKey::read(domain, &dkim.selector, dkim.key.expose_secret().as_bytes());
     key.map(Some).context("dkim cannot sign")
+}
+
+/// The accounts that send mail.
+pub(super) fn accounts(config: &Config, health: &Health) -> anyhow::Result<Vec<MailAccount>> {
+    let account = |(name, settings): (&NeighbourName, &EmailProvider)| {
+        let server = smtp(config, name, settings)?;
+        Ok(MailAccount {
+            name: name.clone(),
+            places: Semaphore::new(server.as_ref().map_or(1, |server| server.connections.max(1))),
+            sender: server.map(SmtpSender::new).transpose()?,
+            evidence: match settings.delivered_when {
+                DeliveredWhen::Accepted => Evidence::Accepted,
+                DeliveredWhen::Dsn => Evidence::Reported,
+                DeliveredWhen::Never => Evidence::Never,
+            },
+            bounce_address: settings.bounce_address.clone().unwrap_or_default(),
+            paused: health.alarm(AlarmKind::AccountPaused, name.as_str()),
+            maybe_sent: health.alarm(AlarmKind::MaybeSent, name.as_str()),
+        })
+    };
+    providers(config).map(account).collect()
+}
+
+/// The channels that send mail.
+pub(super) fn channels(config: &Config) -> anyhow::Result<Vec<MailChannel>> {
+    let one = |channel: &Channel| {
+        let ChannelKind::Email(kind) = &channel.kind else { return Ok(None) };
+        let tenant = config.genesys.iter().find(|tenant| tenant.name == channel.genesys);
+        let Some((_, provider)) = providers(config).find(|(name, _)| **name == channel.provider) else {
+            return Ok(None);
+        };
+        Ok(Some(MailChannel {
+            name: channel.name.clone(),
+            provider: channel.provider.clone(),
+            id: channel.id.clone(),
+            ccid: tenant.map(|tenant| tenant.ccid.clone()).unwrap_or_default(),
+            when_unsure: match channel.policy.when_unsure {
+                WhenUnsure::Park => consumer_outbound::WhenUnsure::Park,
+                WhenUnsure::Resend => consumer_outbound::WhenUnsure::Resend,
+            },
+            dkim: dkim(provider, channel.id.as_str())?,
+            files: consumer_outbound::Limits { types: channel.media.types.clone(), size: channel.media.limit },
+            leave: leave(config, kind.list_unsubscribe),
+        }))
+    };
+    config.channels.iter().filter_map(|channel| one(channel).transpose()).collect()
+}
+
+fn leave(config: &Config, by: ListUnsubscribe) -> Leave {
+    let keys = leave_keys(config).filter(|_| by != ListUnsubscribe::Off);
+    match (by, keys, &config.http.public_url) {
+        (ListUnsubscribe::Mailto, Some(keys), _) => Leave::Mailto(keys),
+        (ListUnsubscribe::Url, Some(keys), Some(public_url)) => Leave::Url { keys, public_url: public_url.clone() },
+        _ => Leave::Off,
+    }
+}
+
+/// What the route that unsubscribes needs to know.
+pub(super) fn leave_book(config: &Config) -> ingress::LeaveBook {
+    let mail = config.channels.iter().filter(|channel| matches!(channel.kind, ChannelKind::Email(_)));
+    ingress::LeaveBook {
+        keys: leave_keys(config),
+        channels: mail.map(|channel| (channel.name.clone(), channel.provider.clone())).collect(),
+    }
+}
+
+/// What signs the wish to leave: the keys of `[blobs]`.
+pub fn leave_keys(config: &Config) -> Option<LeaveKeys> {
+    LeaveKeys::new(media::signing_keys(config))
 }
 
 fn login(login: &MailLogin) -> Login {

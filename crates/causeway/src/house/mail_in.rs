@@ -112,6 +112,7 @@ fn provider(parts: &Parts<'_>, name: &NeighbourName, settings: &EmailProvider) -
                 limit: channel.media.limit,
             })
             .collect(),
+        leave: mail::leave_keys(parts.config),
         looping: fading(parts.health, parts.clock, name.as_str()),
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::Context;
 use blobs::{Keys, Links, Store};
 use runtime::{Clock, HttpClient, Shutdown};
+use secrecy::SecretString;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::config::Config;
@@ -18,6 +19,11 @@ pub(super) fn open(config: &Config, http: &HttpClient, clock: &Clock) -> anyhow:
 
 /// What signs links: the keys of the configuration, or one made up and kept beside the embedded broker's queues.
 pub(super) fn keys(config: &Config) -> Option<Arc<Keys>> {
+    Keys::new(signing_keys(config)).ok().map(Arc::new)
+}
+
+/// The keys that sign what the outside brings back: the first signs, all verify.
+pub(super) fn signing_keys(config: &Config) -> Vec<SecretString> {
     let mut keys = config.blobs.signing_keys.clone();
     if keys.is_empty()
         && let broker::Config::Embedded(embedded) = &config.broker
@@ -30,7 +36,7 @@ pub(super) fn keys(config: &Config) -> Option<Arc<Keys>> {
             }
         }
     }
-    Keys::new(keys).ok().map(Arc::new)
+    keys
 }
 
 /// What makes links; none without a key, or where nobody outside can follow one.

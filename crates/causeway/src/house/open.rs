@@ -83,7 +83,7 @@ impl House {
             &config,
             Doors { http: http.clone(), clock: clock.clone(), health: health.clone(), ledger: ledger.clone() },
             media::open(&config, &http, &clock)?,
-        );
+        )?;
 
         let Sockets { public, mail, admin } = Sockets::bind(&config, &roles).await?;
         let addresses = Addresses::of(public.as_ref(), &mail, &admin)?;

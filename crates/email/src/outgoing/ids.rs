@@ -40,10 +40,18 @@ pub fn message_id(ccid: &str, channel_id: &str, genesys_message_id: &str, recipi
     MessageRef(format!("{MESSAGE_ID_PREFIX}{}@{domain}", base32(&hash)))
 }
 
-/// A short token for the same mail: behind the plus of its bounce and reply addresses.
+/// The short name of one of our mails, which stands in its Message-ID and behind the plus of its bounce and reply addresses: so
+/// a report that tells either of them tells it.
 pub fn message_token(ccid: &str, channel_id: &str, genesys_message_id: &str, recipient: &str) -> String {
-    let hash = hash(&["token", ccid, channel_id, genesys_message_id, &recipient.to_lowercase()]);
-    base32(&hash[..15])
+    let hash = hash(&[ccid, channel_id, genesys_message_id, &recipient.to_lowercase()]);
+    base32(&hash[..TOKEN_BYTES])
+}
+
+/// The token in a Message-ID of ours, with or without its brackets; `None` for another's.
+pub fn token_of(message_id: &str) -> Option<String> {
+    let id = message_id.trim().trim_start_matches('<').to_ascii_lowercase();
+    let token = id.strip_prefix(MESSAGE_ID_PREFIX)?.split('@').next()?.get(..TOKEN_BYTES * 8 / 5)?;
+    token.bytes().all(|byte| ALPHABET.contains(&byte)).then(|| token.to_owned())
 }
 
 /// An address with a token behind its plus: `bounces@company.com` becomes `bounces+token@company.com`.
@@ -55,9 +63,12 @@ fn hash(parts: &[&str]) -> [u8; 32] {
     Sha256::digest(parts.join("|").as_bytes()).into()
 }
 
+/// Of the hash: 120 bits, which are 24 characters and none to guess.
+const TOKEN_BYTES: usize = 15;
+const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
+
 /// RFC 4648 in lower case and without padding: it survives servers that change the case of addresses.
-fn base32(bytes: &[u8]) -> String {
-    const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
+pub(crate) fn base32(bytes: &[u8]) -> String {
     let mut out = String::new();
     let (mut buffer, mut bits) = (0u32, 0);
     for byte in bytes {
@@ -97,6 +108,11 @@ mod tests {
         let token = message_token("ccid", "company.com", "m-1", "a@b.example");
         assert_eq!(envelope_sender("bounces@company.com", &token), format!("bounces+{token}@company.com"));
         assert_eq!(token.len(), 24);
+        let id = id("a@b.example");
+        assert_eq!(token_of(id.as_str()), Some(token.clone()), "a report may tell either of them");
+        assert_eq!(token_of(&format!("<{}>", id.as_str().to_uppercase())), Some(token));
+        assert_eq!(token_of("<nx.short@company.com>"), None);
+        assert_eq!(token_of("<CAF1234567890123456789012345@mail.example>"), None);
     }
 
     #[test]

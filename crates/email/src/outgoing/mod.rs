@@ -9,7 +9,8 @@ mod transaction;
 
 pub use compose::{ComposeError, Composed, Draft, File, Unsubscribe, compose};
 pub use dkim::{DkimKey, DkimKeyError};
-pub use ids::{MessageRef, envelope_sender, message_id, message_token};
+pub(crate) use ids::base32;
+pub use ids::{MessageRef, envelope_sender, message_id, message_token, token_of};
 pub use outcome::{Sending, Whose};
 pub use sender::{SmtpConfig, SmtpSender};
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use lettre::transport::smtp::authentication::{Credentials, Mechanism};
 use lettre::transport::smtp::client::{AsyncSmtpConnection, Certificate, TlsParameters};
+use lettre::transport::smtp::commands::Ehlo;
 use lettre::transport::smtp::extension::ClientId;
 use secrecy::ExposeSecret;
 use tokio::sync::Semaphore;
@@ -11,7 +12,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::compose::Composed;
 use super::outcome::Sending;
-use super::transaction::{Failure, Phase, is_login_trouble, transact};
+use super::transaction::{Failure, Line, Phase, is_login_trouble, transact};
 use crate::{Login, LoginKind, Security};
 
 /// A server that takes our mail, and how it is talked to.
@@ -37,6 +38,8 @@ pub struct SmtpConfig {
     pub send_timeout: Duration,
     /// How long a connection may wait for its next mail.
     pub idle: Duration,
+    /// Whether the server is asked to report success too, where it can (RFC 3461).
+    pub reports: bool,
     /// Certificates of authorities beside the system's, in PEM.
     pub authorities: Vec<Vec<u8>>,
 }
@@ -51,7 +54,7 @@ pub struct SmtpSender {
 }
 
 struct Idle {
-    connection: AsyncSmtpConnection,
+    line: Line,
     since: Instant,
 }
 
@@ -101,10 +104,9 @@ impl SmtpSender {
     /// What is wrong, as [`SmtpSender::send`] would say it.
     pub async fn probe(&self) -> Result<(), Sending> {
         let connected = timeout(self.config.connect_timeout, self.connect()).await;
-        let mut connection =
-            connected.map_err(|_| Sending::Unavailable { cause: self.said("did not answer in time") })??;
+        let mut line = connected.map_err(|_| Sending::Unavailable { cause: self.said("did not answer in time") })??;
         // The answer to a farewell changes nothing.
-        let _farewell = connection.quit().await;
+        let _farewell = line.connection.quit().await;
         Ok(())
     }
 
@@ -112,27 +114,27 @@ impl SmtpSender {
         let Ok(_place) = self.places.acquire().await else {
             return Sending::Unavailable { cause: self.said("is no longer used") };
         };
-        if let Some(mut connection) = self.take_idle() {
-            match transact(&mut connection, mail, phase).await {
-                Ok(sending) => return self.keep(connection, sending),
+        if let Some(mut line) = self.take_idle() {
+            match transact(&mut line, mail, phase).await {
+                Ok(sending) => return self.keep(line, sending),
                 // A server closes connections that waited too long; nothing was sent, and a new one tells more.
                 Err(_) if !phase.may_be_sent() => phase.again(),
                 Err(failure) => return self.failed(failure, phase),
             }
         }
         let connected = timeout(self.config.connect_timeout, self.connect()).await;
-        let mut connection = match connected {
-            Ok(Ok(connection)) => connection,
+        let mut line = match connected {
+            Ok(Ok(line)) => line,
             Ok(Err(sending)) => return sending,
             Err(_) => return Sending::Unavailable { cause: self.said("did not answer in time") },
         };
-        match transact(&mut connection, mail, phase).await {
-            Ok(sending) => self.keep(connection, sending),
+        match transact(&mut line, mail, phase).await {
+            Ok(sending) => self.keep(line, sending),
             Err(failure) => self.failed(failure, phase),
         }
     }
 
-    async fn connect(&self) -> Result<AsyncSmtpConnection, Sending> {
+    async fn connect(&self) -> Result<Line, Sending> {
         let server = (self.config.host.as_str(), self.config.port);
         let at_once = self.tls.clone().filter(|_| self.config.security == Security::Tls);
         let connection = AsyncSmtpConnection::connect_tokio1(server, None, &self.hello, at_once, None).await;
@@ -149,7 +151,15 @@ impl SmtpSender {
         if let Some(login) = &self.config.login {
             self.log_in(&mut connection, login).await?;
         }
-        Ok(connection)
+        let reports = self.config.reports && self.offers_reports(&mut connection).await?;
+        Ok(Line { connection, reports })
+    }
+
+    /// The library keeps no word of this extension, so the server is greeted once more.
+    async fn offers_reports(&self, connection: &mut AsyncSmtpConnection) -> Result<bool, Sending> {
+        let greeted = connection.command(Ehlo::new(self.hello.clone())).await;
+        let offers = greeted.map_err(|error| self.unavailable("broke off the conversation", &error))?;
+        Ok(offers.message().any(|line| line.split(' ').next().is_some_and(|word| word.eq_ignore_ascii_case("DSN"))))
     }
 
     async fn log_in(&self, connection: &mut AsyncSmtpConnection, login: &Login) -> Result<(), Sending> {
@@ -185,18 +195,18 @@ impl SmtpSender {
     }
 
     /// Keeps a connection for the next mail, unless the server is tired of it.
-    fn keep(&self, connection: AsyncSmtpConnection, sending: Sending) -> Sending {
+    fn keep(&self, line: Line, sending: Sending) -> Sending {
         let tired = matches!(sending, Sending::Later { whose: super::Whose::Server, .. });
-        if !tired && !connection.has_broken() {
-            self.lock().push(Idle { connection, since: Instant::now() });
+        if !tired && !line.connection.has_broken() {
+            self.lock().push(Idle { line, since: Instant::now() });
         }
         sending
     }
 
-    fn take_idle(&self) -> Option<AsyncSmtpConnection> {
+    fn take_idle(&self) -> Option<Line> {
         let mut idle = self.lock();
         idle.retain(|waiting| waiting.since.elapsed() < self.config.idle);
-        idle.pop().map(|waiting| waiting.connection)
+        idle.pop().map(|waiting| waiting.line)
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Idle>> {

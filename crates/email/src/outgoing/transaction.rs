@@ -3,7 +3,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use lettre::transport::smtp::Error;
 use lettre::transport::smtp::client::AsyncSmtpConnection;
 use lettre::transport::smtp::commands::{Data, Mail, Rcpt};
-use lettre::transport::smtp::extension::{Extension, MailBodyParameter, MailParameter};
+use lettre::transport::smtp::extension::{Extension, MailBodyParameter, MailParameter, RcptParameter};
 use model::{Private, ReasonCode};
 
 use super::compose::Composed;
@@ -45,9 +45,16 @@ pub(super) enum Failure {
 /// Written at once: a mail is not copied as a whole to have its dots stuffed.
 const PIECE: usize = 64 * 1024;
 
+/// A connection, and what is known of its server beyond what the library knows.
+pub(super) struct Line {
+    pub(super) connection: AsyncSmtpConnection,
+    /// Whether it is asked to report success too.
+    pub(super) reports: bool,
+}
+
 /// Hands one mail to one recipient over a connection.
 pub(super) async fn transact(
-    connection: &mut AsyncSmtpConnection,
+    Line { connection, reports }: &mut Line,
     mail: &Composed,
     phase: &Phase,
 ) -> Result<Sending, Failure> {
@@ -59,7 +66,7 @@ pub(super) async fn transact(
     if let Err(error) = sender {
         return refused(connection, &error, Step::Sender).await;
     }
-    if let Err(error) = connection.command(Rcpt::new(mail.recipient.clone(), Vec::new())).await {
+    if let Err(error) = connection.command(Rcpt::new(mail.recipient.clone(), notify(*reports))).await {
         return refused(connection, &error, Step::Recipient).await;
     }
     if let Err(error) = connection.command(Data).await {
@@ -78,6 +85,12 @@ pub(super) async fn transact(
         }
         Err(_) => Err(Failure::Broken),
     }
+}
+
+/// Of which events the server tells the envelope's sender.
+fn notify(reports: bool) -> Vec<RcptParameter> {
+    let events = || RcptParameter::Other { keyword: "NOTIFY".to_owned(), value: Some("SUCCESS,FAILURE".to_owned()) };
+    reports.then(events).into_iter().collect()
 }
 
 /// What the mail needs the server to know beyond the oldest SMTP.

@@ -13,6 +13,7 @@ mod mail;
 mod names;
 mod note;
 mod quotes;
+mod report;
 mod thread;
 mod walk;
 

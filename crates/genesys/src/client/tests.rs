@@ -93,6 +93,7 @@ fn message() -> InboundMessage {
 
 fn receipt(status: ReceiptStatus) -> Receipt {
     Receipt {
+        accepted: false,
         id: MessageId::new("re-1"),
         channel: ChannelName::new("sales"),
         genesys: NeighbourName::new("main"),

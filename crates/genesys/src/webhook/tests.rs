@@ -19,17 +19,35 @@ fn shown(webhook: &Result<Webhook, WebhookError>) -> String {
         Ok(webhook) => webhook,
         Err(error) => return format!("error: {error}\n"),
     };
+    let files = |files: &[model::MediaRef]| {
+        let file = |file: &model::MediaRef| {
+            let name = file.name.as_ref().map_or("-", |name| name.expose());
+            format!("{:?} {name} {}", file.place, file.media_type.as_deref().unwrap_or("-"))
+        };
+        files.iter().map(file).collect::<Vec<_>>().join(", ")
+    };
     let line = |message: &WebhookMessage| {
         let to: Vec<&str> = message.to_ids.iter().map(|id| id.expose().as_str()).collect();
         let content = match &message.content {
             WebhookContent::Text(text) => format!("text {:?}", text.expose()),
             WebhookContent::Media(media) => {
-                let file = |file: &model::MediaRef| {
-                    let name = file.name.as_ref().map_or("-", |name| name.expose());
-                    format!("{:?} {name} {}", file.place, file.media_type.as_deref().unwrap_or("-"))
-                };
-                let files: Vec<String> = media.files.iter().map(file).collect();
-                format!("media {:?} [{}]", media.text.expose(), files.join(", "))
+                format!("media {:?} [{}]", media.text.expose(), files(&media.files))
+            }
+            WebhookContent::Mail(mail) => {
+                let named = |one: &model::Named| format!("{}<{}>", one.name.expose(), one.id.expose());
+                let recipients: Vec<String> = mail.recipients.iter().map(named).collect();
+                let part =
+                    |part: &Option<Private<String>>| format!("{:?}", part.as_ref().map(|part| part.expose().as_str()));
+                format!(
+                    "mail from {:?} to {} reply to {} subject {:?} text {} html {} files [{}]",
+                    mail.from_name.expose(),
+                    recipients.join(" "),
+                    mail.reply_to.as_ref().map_or("-".to_owned(), named),
+                    mail.subject.expose(),
+                    part(&mail.text),
+                    part(&mail.html),
+                    files(&mail.files)
+                )
             }
             WebhookContent::Unsendable(why) => format!("unsendable {} {}", why.code.number(), why.reason),
         };

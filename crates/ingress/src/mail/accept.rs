@@ -14,6 +14,7 @@ use super::attachments::{self, Attached, NotKept};
 use super::carrier::Carrier;
 use super::compose;
 use super::provider::{MailChannel, MailProvider};
+use crate::leave;
 use crate::routes::{count_dropped, new_trace};
 
 /// Mails that are read at a time: reading one is work of a processor, and a large one takes some megabytes.
@@ -58,6 +59,9 @@ impl MailRoom {
         // A mailbox that was restored may call all its mails new; the last server's own line in them does not.
         if oldest.is_some_and(|oldest| mail.received.is_some_and(|received| received < oldest)) {
             count_dropped(&self.provider.name, "too-old");
+            return Ok(());
+        }
+        if self.leaves(&mail, envelope.as_ref()).await? {
             return Ok(());
         }
         match &mail.kind {
@@ -115,10 +119,34 @@ impl MailRoom {
         }
     }
 
-    /// A report about a mail of ours.
-    async fn report(&self, _bounce: &Bounce) -> Result<(), StoreError> {
-        count_dropped(&self.provider.name, "bounce");
-        Ok(())
+    /// Whether the mail says that its sender wants no more of them, which programs write as well as people.
+    async fn leaves(&self, mail: &Mail, envelope: Option<&Envelope>) -> Result<bool, StoreError> {
+        let from = mail.from.as_ref().and_then(|from| Address::mail(from.address.expose()).ok());
+        let Some(from) = from.filter(|_| !matches!(mail.kind, Kind::Bounce(_))) else { return Ok(false) };
+        let addressed = envelope.map_or(&mail.addressed, |envelope| &envelope.recipients);
+        let left = self.provider.left_by(&from, addressed);
+        for channel in &left {
+            let named = compose::mail(mail, &Private::default()).derive_id(&channel.name, &from);
+            let about = (&channel.name, &self.provider.name);
+            leave::publish(&self.broker, &self.clock, about, from.clone(), named).await.map_err(|error| {
+                tracing::error!(channel = %channel.name, %error, "a wish to unsubscribe could not be stored; it comes again");
+                StoreError::Later
+            })?;
+        }
+        Ok(!left.is_empty())
+    }
+
+    /// A report about a mail of ours, for whoever keeps the ledger that knows which one. What is about none of them, or says
+    /// nothing final, is counted.
+    async fn report(&self, bounce: &Bounce) -> Result<(), StoreError> {
+        let Some(report) = bounce.delivery_report(&self.provider.name, new_trace(), self.clock.now()) else {
+            count_dropped(&self.provider.name, "bounce");
+            return Ok(());
+        };
+        self.broker.publish(&report).await.map_err(|error| {
+            tracing::error!(provider = %self.provider.name, %error, "a bounce could not be stored; it comes again");
+            StoreError::Later
+        })
     }
 
     async fn deliver(&self, mut mail: Mail, envelope: Option<Envelope>, way: &'static str) -> Result<(), StoreError> {

@@ -1,7 +1,7 @@
 //! A mail that was read, as the house's message.
 
 use email::read::{Mail, Note};
-use model::{Address, Arrival, ArrivalPath, InboundFiles, InboundMail, InboundMessage, Private, TraceId};
+use model::{Address, Arrival, ArrivalPath, InboundFiles, InboundMail, InboundMessage, MailThread, Private, TraceId};
 
 use super::provider::{MailChannel, without_token};
 
@@ -62,12 +62,19 @@ pub(crate) fn message(
         from,
         text: Private::new(mail.as_text()),
         files,
-        session: None,
+        session: thread(&mail).map(|thread| thread.to_session()),
         unread: None,
         mail: Some(Box::new(mail)),
         trace,
         received_at,
     }
+}
+
+/// The thread an answer of ours goes into. Answers stand the newest first.
+fn thread(mail: &InboundMail) -> Option<MailThread> {
+    let message_id = mail.message_id.clone()?;
+    let references = mail.answers.iter().rev().filter(|id| **id != message_id).cloned().collect();
+    Some(MailThread { message_id, references, subject: mail.subject.clone() })
 }
 
 fn cut(text: &str, most: usize) -> (&str, bool) {

@@ -1,6 +1,7 @@
 use std::path::PathBuf;
 
-use model::{ChannelName, NeighbourName, Private};
+use email::{LEAVE_ADDRESS, LeaveKeys};
+use model::{Address, ChannelName, NeighbourName, Private};
 use runtime::Fading;
 
 /// One mail channel.
@@ -31,6 +32,8 @@ pub struct MailProvider {
     pub spool: PathBuf,
     /// Its channels, of which a domain that is no channel's own has the first.
     pub channels: Vec<MailChannel>,
+    /// What signs the addresses by which consumers unsubscribe; `None` where there are none.
+    pub leave: Option<LeaveKeys>,
     /// Raised while something answers itself.
     pub looping: Fading,
 }
@@ -46,6 +49,19 @@ impl MailProvider {
             }
         }
         found
+    }
+
+    /// The channels whose mail the sender wants no more: it came to the address that they were given for that.
+    pub(crate) fn left_by(&self, from: &Address, addressed: &[Private<String>]) -> Vec<&MailChannel> {
+        let Some(keys) = &self.leave else { return Vec::new() };
+        let left = |address: &Private<String>| {
+            let (local, _) = address.expose().rsplit_once('@')?;
+            let (name, token) = local.split_once('+')?;
+            let channel = self.channel_of(address.expose())?;
+            let ours = name.eq_ignore_ascii_case(LEAVE_ADDRESS) && keys.is_from(&channel.name, from, token);
+            ours.then_some(channel)
+        };
+        addressed.iter().filter_map(left).collect()
     }
 
     fn channel_of(&self, address: &str) -> Option<&MailChannel> {

@@ -104,6 +104,31 @@ pub async fn receipts_of_a_reply_are_made_of_its_ids(fresh: Fresh) {
     assert!(about("genesys-2", ReceiptStatus::Delivered).await.is_empty(), "an earlier build wrote no addresses");
 }
 
+/// What was called delivered because it was accepted may still come back, once; what was reported as delivered may not.
+pub async fn only_what_was_merely_accepted_may_still_fail(fresh: Fresh) {
+    let ledger = fresh.ledger;
+    let tell = async |receipt: Receipt| {
+        let verdict = ledger.receipt(&receipt).await.unwrap();
+        if verdict == ReceiptVerdict::Emit {
+            ledger.receipt_emitted(&receipt).await.unwrap();
+        }
+        verdict
+    };
+    let accepted = |id: &str| Receipt { accepted: true, ..receipt(id, ReceiptStatus::Delivered) };
+    assert_eq!(tell(accepted("1")).await, ReceiptVerdict::Emit);
+    assert_eq!(tell(accepted("1")).await, ReceiptVerdict::Repeat);
+    assert_eq!(
+        tell(receipt("1", ReceiptStatus::Delivered)).await,
+        ReceiptVerdict::Repeat,
+        "Genesys knows one Delivered"
+    );
+    assert_eq!(tell(receipt("1", bounced())).await, ReceiptVerdict::Emit);
+    assert_eq!(tell(receipt("1", bounced())).await, ReceiptVerdict::Repeat);
+    assert_eq!(tell(accepted("1")).await, ReceiptVerdict::Outdated, "nothing goes back");
+    assert_eq!(tell(receipt("2", ReceiptStatus::Delivered)).await, ReceiptVerdict::Emit);
+    assert_eq!(tell(receipt("2", bounced())).await, ReceiptVerdict::Outdated);
+}
+
 /// One process may ask as often as it likes, for it is alive; a try that came to an end does not count.
 pub async fn a_receipt_that_crashes_processes_is_poison(fresh: Fresh) {
     let (ledger, one) = (fresh.ledger, receipt("1", ReceiptStatus::Delivered));

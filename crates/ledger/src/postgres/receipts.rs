@@ -33,7 +33,7 @@ pub(crate) fn ask(book: &mut Book<'_>, receipt: &Receipt) -> Result<ReceiptVerdi
     if effects::is_erased(book, Family::Replies, &receipt.id) {
         return Ok(ReceiptVerdict::Outdated);
     }
-    let next = State::of(&receipt.status);
+    let next = State::of_receipt(receipt);
     let last = last(book, receipt)?;
     let found = verdict(last, next);
     if found != ReceiptVerdict::Emit {
@@ -61,7 +61,7 @@ pub(crate) fn released(book: &mut Book<'_>, receipt: &Receipt) -> Result<(), Str
 
 pub(crate) fn emitted(book: &mut Book<'_>, receipt: &Receipt) -> Result<(), String> {
     let last = last(book, receipt)?;
-    let state = recorded(last, State::of(&receipt.status));
+    let state = recorded(last, State::of_receipt(receipt));
     match last {
         Some((last, true)) if last == state => return Ok(()),
         // A later state was recorded meanwhile, by another replica, and nothing goes back.

@@ -9,7 +9,7 @@ pub(crate) fn ask(book: &Book<'_>, receipt: &Receipt) -> rusqlite::Result<Receip
     if effects::is_erased(book, Family::Replies, &receipt.id)? {
         return Ok(ReceiptVerdict::Outdated);
     }
-    let next = State::of(&receipt.status);
+    let next = State::of_receipt(receipt);
     let last = last(book, receipt)?;
     let found = verdict(last.as_ref().map(|last| (last.state, last.emitted)), next);
     if found != ReceiptVerdict::Emit {
@@ -34,7 +34,7 @@ pub(crate) fn released(book: &Book<'_>, receipt: &Receipt) -> rusqlite::Result<(
 
 pub(crate) fn emitted(book: &Book<'_>, receipt: &Receipt) -> rusqlite::Result<()> {
     let last = last(book, receipt)?;
-    let state = recorded(last.as_ref().map(|last| (last.state, last.emitted)), State::of(&receipt.status));
+    let state = recorded(last.as_ref().map(|last| (last.state, last.emitted)), State::of_receipt(receipt));
     let told = match last {
         None => false,
         Some(last) if last.state == state => last.emitted,

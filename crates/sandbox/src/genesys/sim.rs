@@ -82,6 +82,21 @@ impl GenesysSim {
         webhook::send(&self.state, channel_id, to, text, files.iter().map(file).collect())
     }
 
+    /// An agent puts a file there that a message may refer to; its reference.
+    pub fn agent_uploads(&self, channel_id: &str, name: &str, kind: &str, bytes: Bytes) -> String {
+        let media = SimMedia {
+            id: Uuid::new_v4().to_string(),
+            channel_id: channel_id.to_owned(),
+            filename: name.to_owned(),
+            mimetype: kind.to_owned(),
+            bytes,
+            by_agent: true,
+        };
+        let url = media.url();
+        self.state.keep_media(media);
+        url
+    }
+
     /// The files that are here, oldest first; the newest hundred.
     pub fn media(&self) -> Vec<SimMedia> {
         self.state.room().media.iter().cloned().collect()

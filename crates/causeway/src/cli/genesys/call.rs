@@ -99,6 +99,7 @@ impl SendReceipt {
             Status::Removed => ReceiptStatus::Removed,
         };
         let receipt = Receipt {
+            accepted: false,
             id: MessageId::derive("try", &[&uuid::Uuid::new_v4().to_string()]),
             channel: channel.name.clone(),
             genesys: channel.genesys.clone(),

@@ -126,6 +126,7 @@ pub(in crate::config) fn settle(
     ledger: Option<&LedgerSettings>,
     providers: &mut [Option<Provider>],
     channels: &[Option<Channel>],
+    signs: bool,
 ) {
     let public_url = http.and_then(|http| http.public_url.as_deref());
     for provider in providers.iter_mut().flatten() {
@@ -145,6 +146,12 @@ pub(in crate::config) fn settle(
         }
         let age = pull::age(root, &key("max_inbound_age"), settings.max_inbound_age, ledger);
         settings.max_inbound_age = Some(age);
+        let leaves = |channel: &&&Channel| matches!(&channel.kind, ChannelKind::Email(kind) if kind.list_unsubscribe != ListUnsubscribe::Off);
+        if let Some(channel) = own.iter().find(leaves).filter(|_| !signs) {
+            let told = "needs a key that signs it, which is made up only where the broker is embedded";
+            let key = format!("channel \"{}\".list_unsubscribe", channel.name);
+            root.problem(&key, told, "signing_key_files = [\"/run/secrets/…\"] under [blobs]");
+        }
         let by_url = |channel: &&&Channel| matches!(&channel.kind, ChannelKind::Email(kind) if kind.list_unsubscribe == ListUnsubscribe::Url);
         if let Some(channel) = own.iter().find(by_url)
             && http.is_some()
