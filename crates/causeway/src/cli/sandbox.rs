@@ -191,13 +191,13 @@ fn configuration(data: &Path, secrets: &Secrets, neighbours: &Neighbours) -> Res
         }, {
             "name": "mail", "kind": "email", "listen": "127.0.0.1:0", "delivered_when": "accepted",
             "smtp": { "url": format!("smtp://{}", mail.address()), "tls": "none" }, "hello": "bridge.company.example",
-            "bounce_address": format!("bounces@{MAIL_DOMAIN}"), "spool": inside("spool"), "max_per_sender": 0,
+            "bounce_address": format!("bounces@{MAIL_DOMAIN}"), "spool": inside("spool"),
         }],
         "channel": [
             { "id": COMPANY, "name": CHANNEL_NAME, "kind": "sms", "provider": "sandbox", "user": USER, "secrets": [secrets.channel] },
             {
                 "id": MAIL_DOMAIN, "name": MAIL_CHANNEL, "kind": "email", "provider": "mail",
-                "secrets": [secrets.channel], "inbound": "messages",
+                "secrets": [secrets.channel], "inbound": "messages", "media": "rich-media",
             },
         ],
     }));

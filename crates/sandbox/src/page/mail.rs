@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use super::PageState;
 use super::act::{LONGEST, bad};
 use super::view::{newest, receipts, reply};
-use crate::{ConsumerMail, MailFile, MailSim, OutgoingState};
+use crate::{ConsumerMail, GenesysSim, MailFile, MailSim, OutgoingState, ReceivedAttachment};
 
 /// Where the consumer's mail is.
 #[derive(Clone)]
@@ -151,13 +151,19 @@ fn mailbox(state: &PageState) -> Value {
     newest(log)
 }
 
+/// The name of what a message refers to, or its type where it is no longer here.
+fn called(genesys: &GenesysSim, file: ReceivedAttachment) -> String {
+    let here = genesys.media().into_iter().find(|media| media.url() == file.url);
+    here.map_or(file.mime, |media| media.filename)
+}
+
 fn desk(state: &PageState) -> Value {
     let (receipts, mailbox) = (receipts(state), &state.mailbox);
     let mut log = Vec::new();
     for message in state.genesys.messages() {
         if message.channel_id == mailbox.channel {
             let subject = message.email.map(|email| email.subject);
-            let files: Vec<String> = message.attachments.into_iter().map(|file| file.mime).collect();
+            let files: Vec<String> = message.attachments.into_iter().map(|file| called(&state.genesys, file)).collect();
             let shown = json!({
                 "id": message.message_id.unwrap_or_default(), "mine": false, "subject": subject.unwrap_or_default(),
                 "text": message.text, "files": files, "at": message.at,
