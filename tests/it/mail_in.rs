@@ -60,12 +60,12 @@ fn listening(queues: Queues, at: SocketAddr, channel: &str) -> Settings {
     mail_settings(queues, &provider, channel)
 }
 
-fn postfix(inbound: SocketAddr) -> Postfix {
+pub(crate) fn postfix(inbound: SocketAddr) -> Postfix {
     block_in_place(|| Postfix::start(inbound.port(), &fixture("server.pem"), &fixture("server.key")))
 }
 
 /// Where a Postfix of a test takes mail.
-fn door(postfix: &Postfix) -> SocketAddr {
+pub(crate) fn door(postfix: &Postfix) -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], postfix.port()))
 }
 

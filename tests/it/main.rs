@@ -13,6 +13,7 @@ mod dead_letters;
 mod events;
 mod http;
 mod mail;
+mod mail_both_ways;
 mod mail_in;
 mod mail_unsure;
 mod mailboxes;
