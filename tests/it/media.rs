@@ -1,7 +1,9 @@
 //! Pictures of consumers, on their way to the agent.
 
+use std::time::Duration;
+
 use bytes::Bytes;
-use sandbox::ConsumerFile;
+use sandbox::{ConsumerFile, EventOptions};
 
 use crate::settings::{COMPANY, Queues, Settings};
 use crate::world::{World, on_both_brokers};
@@ -13,6 +15,7 @@ on_both_brokers!(
     several_pictures_arrive_in_order,
     a_fresh_url_is_asked_for_when_one_has_expired,
     a_picture_that_cannot_be_had_is_told_to_the_agent,
+    a_picture_no_message_event_told_of_reaches_the_agent,
 );
 
 const CONSUMER: &str = "13125550142";
@@ -155,4 +158,23 @@ async fn a_picture_that_cannot_be_had_is_told_to_the_agent(queues: Queues) {
         })
         .await;
     world.end().await;
+}
+
+/// Learnt of from an event of its session, then from a poll alone.
+async fn a_picture_no_message_event_told_of_reaches_the_agent(queues: Queues) {
+    let sessions = EventOptions { messages: false, twins: Some(Duration::ZERO), ..EventOptions::default() };
+    let none = EventOptions { twins: None, ..sessions };
+    for (provider, events) in [("subscribe = false", sessions), ("subscribe = false\npoll = \"1s\"", none)] {
+        let world = World::with(Settings { provider, ..Settings::on(queues.clone()) }).await;
+        world.netsapiens.set_events(events);
+        let bytes = png(20_000);
+        world.sends("Look", picture(bytes.clone()));
+        world.sends("", picture(png(30_000)));
+        world.agent_sees(2).await;
+        let texts: Vec<String> = world.genesys.messages().into_iter().map(|message| message.text).collect();
+        let (caption, link) = texts[0].split_once('\n').expect("a caption and a link");
+        assert_eq!((caption, world.follow(link).await), ("Look", (200, bytes)));
+        assert_eq!(world.follow(&texts[1]).await.1.len(), 30_000);
+        world.end().await;
+    }
 }

@@ -1,5 +1,6 @@
 //! The acceptance list of NetSapiens (`reference/netsapiens.md` 13), from the command line and against the simulator.
 
+use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
@@ -7,12 +8,16 @@ use jiff::SignedDuration;
 use sandbox::{SendAnswer, SimLogin};
 use serde_json::{Value, json};
 
-use crate::settings::{API_KEY, CHANNEL_SECRET, COMPANY, EVENT_SECRET, Queues};
+use crate::neighbours::Neighbours;
+use crate::settings::{API_KEY, CHANNEL_SECRET, COMPANY, EVENT_SECRET, Queues, Settings};
 use crate::town::Town;
+use crate::world::World;
 
 const CONSUMER: &str = "13125550142";
 const OAUTH: &str = "kind = \"oauth\", client_id = \"bridge\", client_secret = \"Cl13nt-secret\", \
                      username = \"1001@example.com\", password = \"Pa55-word\"";
+const JWT: &str = "kind = \"jwt\", client_id = \"bridge\", client_secret = \"Cl13nt-secret\", \
+                   username = \"1001@example.com\", password = \"Pa55-word\"";
 /// A process is started for every look, on a machine that may be busy.
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -107,6 +112,59 @@ async fn messages_list_with_int_ids_and_texts_and_sessions_to_their_end() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lists_of_several_pages_are_read_to_their_end() {
+    let desk = Desk::open().await;
+    for number in 0..230 {
+        let consumer = format!("1312556{number:04}");
+        desk.town.netsapiens.consumer_sends(&consumer, COMPANY, "one of many").expect("the number is owned");
+    }
+    for number in 0..120 {
+        let text = format!("message {number}");
+        desk.town.netsapiens.consumer_sends(CONSUMER, COMPANY, &text).expect("the number is owned");
+    }
+    let ids = |list: &Value| {
+        let all = list.as_array().expect("a list").iter().filter_map(|one| one["id"].as_str().map(str::to_owned));
+        all.collect::<BTreeSet<_>>().len()
+    };
+    let sessions = desk.json(&["sessions", "list", "--limit", "1000"]).await;
+    assert_eq!(ids(&sessions), 231);
+    assert_eq!(ids(&desk.json(&["sessions", "list", "--limit", "150"]).await), 150);
+    let mine = sessions.as_array().and_then(|all| all.iter().find(|one| one["remote"] == json!([CONSUMER])));
+    let id = mine.and_then(|one| one["id"].as_str()).expect("it is among them");
+    assert_eq!(ids(&desk.json(&["messages", id, "--limit", "1000"]).await), 120);
+    assert_eq!(ids(&desk.json(&["messages", id, "--limit", "110"]).await), 110);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn subscription_create_and_409_and_delete_on_cores_old_and_new() {
+    for old in [false, true] {
+        let desk = Desk::open().await;
+        desk.town.netsapiens.faults().old_core(old);
+        let subscriptions = async |arguments: &[&str]| desk.says(&[&["subscriptions"], arguments].concat()).await;
+        assert_eq!(desk.json(&["subscriptions", "list"]).await, json!([]));
+        assert!(subscriptions(&["create", "--days", "30"]).await.contains("created"));
+        assert!(subscriptions(&["create", "--days", "30"]).await.contains("one like it already"));
+        assert!(subscriptions(&["create", "--model", "messagesession"]).await.contains("created"));
+        let list = desk.json(&["subscriptions", "list"]).await;
+        let shown = |key: &str| [list[0][key].clone(), list[1][key].clone()];
+        assert_eq!(shown("model"), [json!("message"), json!("messagesession")]);
+        assert_eq!(
+            (shown("user"), shown("host")),
+            ([json!("9000"), json!("9000")], [json!("127.0.0.1"), json!("127.0.0.1")])
+        );
+        let id = list[0]["id"].as_str().expect("it has an id");
+        assert!(desk.is_refused(&["subscriptions", "delete", id]).await.contains("--yes"));
+        subscriptions(&["delete", id, "--yes"]).await;
+        assert!(desk.is_refused(&["subscriptions", "delete", id, "--yes"]).await.contains("no such subscription"));
+        assert_eq!(desk.json(&["subscriptions", "list"]).await, json!([list[1]]));
+        desk.town.netsapiens.change_subscriptions(|all| "error".clone_into(&mut all[0].status));
+        assert_eq!(desk.json(&["subscriptions", "list"]).await[0]["status"], "error", "one in error is listed");
+        let left = desk.town.netsapiens.subscriptions();
+        assert!(left[0].post_url.ends_with(EVENT_SECRET), "it is posted to the bridge's own URL");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn send_202_and_200_object_and_200_array_and_every_type() {
     let desk = Desk::open().await;
     for (answer, id) in [(SendAnswer::Accepted, false), (SendAnswer::Object, true), (SendAnswer::Array, true)] {
@@ -191,6 +249,39 @@ async fn token_grant_and_refresh_with_rotation_through_the_ledger() {
     let said = String::from_utf8_lossy(&doctor.stdout).into_owned();
     assert!(said.contains("provider crexendo has the numbers of its channels"), "{said}");
     assert_eq!(desk.town.netsapiens.login_counts(), (1, 0, 0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bridge_that_logs_in_for_a_jwt_works_both_ways() {
+    let neighbours = Neighbours::start().await;
+    let text = |text: &str| text.to_owned();
+    neighbours.netsapiens.set_login(SimLogin {
+        client_id: text("bridge"),
+        client_secret: text("Cl13nt-secret"),
+        username: text("1001@example.com"),
+        password: text("Pa55-word"),
+        lasts: SignedDuration::from_secs(5),
+    });
+    let settings = Settings { auth: Some(JWT), provider: "poll = \"1s\"", ..Settings::on(Queues::Embedded) };
+    let world = World::among(neighbours, settings).await;
+    world.netsapiens.faults().lose_events(true);
+    world.text(CONSUMER, "found by reading");
+    world.agent_sees(1).await;
+    let first = world.reply(CONSUMER, "hello");
+    world.receipts_told(1).await;
+    world.until("a token renewed", async |world| (world.netsapiens.login_counts().1 > 0).then_some(())).await;
+    let second = world.reply(CONSUMER, "hello again");
+    world.receipts_told(2).await;
+    for id in [first, second] {
+        assert_eq!(world.receipts(&id), [("Delivered".to_owned(), Vec::new())]);
+    }
+    assert_eq!(world.on_phone(CONSUMER).len(), 2, "a token that changes sends nothing twice");
+    let (granted, refreshed, refused) = world.netsapiens.login_counts();
+    assert!(
+        granted >= 1 && refreshed >= 1 && refused == 0,
+        "{granted} logins, {refreshed} renewals, {refused} refused"
+    );
+    world.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -80,6 +80,8 @@ pub(crate) struct Settings {
     pub(crate) expire_replies: &'static str,
     /// More of the configuration, after everything else.
     pub(crate) more: String,
+    /// How the provider is logged in to; by its key where it says nothing.
+    pub(crate) auth: Option<&'static str>,
     /// More keys of the provider, and of the channel.
     pub(crate) provider: &'static str,
     pub(crate) channel: &'static str,
@@ -99,6 +101,7 @@ impl Settings {
             grace: "30s",
             expire_replies: "4h",
             more: String::new(),
+            auth: None,
             provider: "subscribe = false",
             channel: "",
         }
@@ -106,8 +109,21 @@ impl Settings {
 
     /// The TOML of a bridge that keeps its files in `folder`.
     pub(crate) fn toml(&self, folder: &Path, genesys: &GenesysSim, netsapiens: &NetSapiensSim) -> String {
-        let Self { queues, books, http, admin, log, delivered_when, grace, expire_replies, more, provider, channel } =
-            self;
+        let Self {
+            queues,
+            books,
+            http,
+            admin,
+            log,
+            delivered_when,
+            grace,
+            expire_replies,
+            more,
+            provider,
+            channel,
+            ..
+        } = self;
+        let auth = self.auth.map_or_else(|| format!("kind = \"api-key\", key = \"{API_KEY}\""), str::to_owned);
         let (broker, ledger, folder) = (queues.toml(folder), books.toml(folder), folder.display());
         // An embedded broker makes its key up.
         let signing = if matches!(queues, Queues::Embedded) { "" } else { "signing_keys = [\"Zx81mdkQ-link-key\"]" };
@@ -147,7 +163,7 @@ impl Settings {
             kind = "netsapiens"
             base_url = "{netsapiens}"
             domain = "{DOMAIN}"
-            auth = {{ kind = "api-key", key = "{API_KEY}" }}
+            auth = {{ {auth} }}
             webhook_secrets = ["{EVENT_SECRET}"]
             delivered_when = "{delivered_when}"
             reconcile = {{ at = ["200ms", "500ms"] }}

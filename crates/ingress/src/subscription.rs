@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashSet};
 
 use jiff::{SignedDuration, Timestamp};
 use model::Private;
-use sms::{Created, Provider, SendError, Subscription, WantedSubscription};
+use sms::{Created, EventModel, Provider, SendError, Subscription, WantedSubscription};
 
 use crate::watch::Told;
 
@@ -122,6 +122,7 @@ impl Keeper {
             return Ok(Kept { told: None, lost_some: false });
         };
         let wanted = |user: &String| WantedSubscription {
+            model: EventModel::Messages,
             user: user.clone(),
             post_url: post_url.clone(),
             expires: now.saturating_add(LIVES).unwrap_or(Timestamp::MAX),
@@ -207,7 +208,7 @@ async fn adopt(provider: &Provider, wanted: &WantedSubscription) -> Result<(), S
 /// One that ends soon, or that no server posts any more. One that has posted nothing yet names no server either.
 fn needs_renewal(one: &Subscription, now: Timestamp) -> bool {
     let ends = one.expires.is_none_or(|expires| expires.duration_since(now) < RENEW);
-    ends || (!one.has_server && !one.status.eq_ignore_ascii_case("pending"))
+    ends || (!one.has_server() && !one.status.eq_ignore_ascii_case("pending"))
 }
 
 fn told(

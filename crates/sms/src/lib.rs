@@ -6,6 +6,7 @@ mod provider;
 
 pub use inbound::Destination;
 pub use provider::{
-    ConsumerText, Created, Look, MediaError, OpenedFile, OutgoingFile, Pictures, Provider, ReadEvents, SendError,
-    SendRequest, Sent, SessionSummary, Subscription, SubscriptionForm, Trigger, Unreadable, WantedSubscription,
+    ConsumerText, Created, EventModel, Look, MediaError, OpenedFile, OutgoingFile, Pictures, Provider, ReadEvents,
+    SendError, SendRequest, Sent, SessionSummary, Subscription, SubscriptionForm, Trigger, Unreadable,
+    WantedSubscription,
 };

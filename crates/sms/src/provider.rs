@@ -193,23 +193,47 @@ pub struct SessionSummary {
     pub last_at: Option<Timestamp>,
 }
 
-/// A subscription to the events of one of the provider's users.
+/// What happens to that events tell of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EventModel {
+    /// Messages. They are asked for alone: each text fires both kinds, and the other tells less.
+    Messages,
+    /// Message sessions.
+    Sessions,
+}
+
+/// A subscription to events.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Subscription {
     /// The provider's id.
     pub id: String,
+    /// What happens to, in the provider's word.
+    pub model: String,
     /// Whose events.
     pub user: String,
+    /// Of which domain.
+    pub domain: Option<String>,
     /// Where they are posted; its path holds a secret.
     pub post_url: Private<String>,
     /// `pending`, `active` or `error`.
     pub status: String,
     /// When it ends.
     pub expires: Option<Timestamp>,
-    /// Whether one of the provider's servers is named that posts.
-    pub has_server: bool,
+    /// The provider's server that posts.
+    pub server: Option<String>,
+    /// Posts that failed lately.
+    pub errors: Option<u64>,
+    /// Posts there were.
+    pub posts: Option<u64>,
     /// By which path it is reached.
     pub form: SubscriptionForm,
+}
+
+impl Subscription {
+    /// Whether a server is named that posts; an address in its place is none.
+    pub fn has_server(&self) -> bool {
+        self.server.as_ref().is_some_and(|server| !server.contains("://"))
+    }
 }
 
 /// The paths under which servers keep subscriptions.
@@ -224,6 +248,8 @@ pub enum SubscriptionForm {
 /// A subscription as it should be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WantedSubscription {
+    /// What happens to.
+    pub model: EventModel,
     /// Whose events.
     pub user: String,
     /// Where they are posted; its path holds a secret.

@@ -49,6 +49,7 @@ pub(super) fn routes(state: Arc<State>) -> Router {
         .fallback(async || error(StatusCode::NOT_FOUND, "Resource not found"))
         .layer(from_fn_with_state(Arc::clone(&state), authorise))
         .route("/tokens", post(login::tokens))
+        .route("/jwt", post(login::jwt))
         .with_state(Arc::clone(&state));
     Router::new()
         .nest("/ns-api/v2", api)

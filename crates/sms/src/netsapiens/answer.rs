@@ -82,18 +82,20 @@ pub(super) fn rows(
     }
 }
 
-/// The rows of a list, whose rows have one of `keys`: a list of one may come as the row itself (section 1).
+/// The rows of a list, whose rows have one of `keys`: a list of one may come as the row itself (section 1). What a row says of
+/// itself, such as a subscription that it is in `error`, is no failure of the list.
 pub(super) fn list(
     account: &NeighbourName,
     answered: Result<Answer, Trouble>,
     keys: &[&str],
     now: Timestamp,
 ) -> Result<Vec<Value>, SendError> {
-    match json(account, answered, now)? {
+    match body(account, answered, now)? {
         Value::Array(rows) => Ok(rows),
         Value::Null => Ok(Vec::new()),
         Value::Object(row) if row.is_empty() => Ok(Vec::new()),
         row if Fields::of(&row).first(keys).is_some() => Ok(vec![row]),
+        other if holds_failure(&other) => Err(failure_within(account)),
         _ => Err(later(format!("provider {account} answered with something that is no list"))),
     }
 }
@@ -104,16 +106,15 @@ pub(super) fn json(
     answered: Result<Answer, Trouble>,
     now: Timestamp,
 ) -> Result<Value, SendError> {
+    let body = body(account, answered, now)?;
+    let first = body.as_array().and_then(|rows| rows.first()).unwrap_or(&body);
+    if holds_failure(first) { Err(failure_within(account)) } else { Ok(body) }
+}
+
+fn body(account: &NeighbourName, answered: Result<Answer, Trouble>, now: Timestamp) -> Result<Value, SendError> {
     let answer = answered.map_err(|trouble| trouble.unanswered(account))?;
     let body = runtime::lenient_json(&answer.body).unwrap_or_default();
-    if !answer.status.is_success() {
-        return Err(refused(account, &answer, &body, now));
-    }
-    let first = body.as_array().and_then(|rows| rows.first()).unwrap_or(&body);
-    if holds_failure(first) {
-        return Err(failure_within(account));
-    }
-    Ok(body)
+    if answer.status.is_success() { Ok(body) } else { Err(refused(account, &answer, &body, now)) }
 }
 
 /// Whatever was answered.

@@ -65,3 +65,6 @@ impl Account {
         answer::list(self.name(), answered, keys, self.now())
     }
 }
+
+#[cfg(test)]
+mod tests;

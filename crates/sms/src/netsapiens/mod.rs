@@ -17,7 +17,6 @@ mod read;
 mod records;
 mod session;
 mod sessions;
-mod subscribed;
 mod subscription;
 mod time;
 
@@ -29,4 +28,3 @@ pub use post::Outgoing;
 pub use raw::{Elsewhere, RawAnswer};
 pub use records::{ApiKey, Direction, MessageSession, SmsNumber, StoredMessage, Version};
 pub use session::derive_session;
-pub use subscribed::EventSubscription;

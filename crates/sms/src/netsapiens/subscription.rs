@@ -7,55 +7,51 @@ use runtime::{Answer, url_segment};
 use serde_json::{Map, Value, json};
 
 use super::account::Account;
-use super::answer::Trouble;
 use super::fields::Fields;
 use super::{answer, time};
-use crate::{Created, SendError, Subscription, SubscriptionForm, WantedSubscription};
+use crate::{Created, EventModel, SendError, Subscription, SubscriptionForm, WantedSubscription};
 
-/// The one model whose events are asked for: each text fires both, and the other tells less (section 5.4).
-const MODEL: &str = "message";
-/// Subscriptions of a page, and pages of a list.
-const PAGE: usize = 200;
-const PAGES: usize = 10;
+/// Subscriptions that are read.
+const MOST: usize = 2_000;
+const ID: &[&str] = &["id", "subscription-id"];
 
-impl Account {
-    /// The subscriptions of the domain to text messages.
-    pub(crate) async fn subscriptions(&self) -> Result<Vec<Subscription>, SendError> {
-        match self.subscriptions_of(SubscriptionForm::Domain).await? {
-            Some(found) => Ok(found),
-            // Older cores have the one form only (section 12, 11).
-            None => Ok(self.subscriptions_of(SubscriptionForm::Core).await?.unwrap_or_default()),
+impl EventModel {
+    /// The word of the platform.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Messages => "message",
+            Self::Sessions => "messagesession",
         }
     }
+}
 
-    /// `None` where the server has no such route.
-    async fn subscriptions_of(&self, form: SubscriptionForm) -> Result<Option<Vec<Subscription>>, SendError> {
-        let mut all: Vec<Subscription> = Vec::new();
-        for page in 0..PAGES {
-            let path = format!("{}?limit={PAGE}&start={}", self.path(form, None), page * PAGE);
-            let answered = self.subscribing(Method::GET, &path, None).await;
-            if page == 0 && answered.as_ref().is_ok_and(|answer| answer.status.as_u16() == 404) {
-                return Ok(None);
-            }
-            let rows = answer::rows(self.name(), answered, self.now())?;
-            let full = rows.len() >= PAGE;
-            let before = all.len();
-            for one in rows.iter().filter_map(|row| self.subscription(row, form)) {
-                if !all.iter().any(|known| known.id == one.id) {
-                    all.push(one);
-                }
-            }
-            if !full || all.len() == before {
-                break;
-            }
-        }
-        Ok(Some(all))
+impl Account {
+    /// Every event subscription that this login may see.
+    ///
+    /// # Errors
+    /// [`SendError`]: they could not be listed.
+    pub async fn all_subscriptions(&self) -> Result<Vec<Subscription>, SendError> {
+        let form = self.form().await?;
+        let rows = self.all_rows("list-subscriptions", &self.path(form, None), ID, MOST).await?;
+        Ok(rows.iter().filter_map(|row| read(row, form)).collect())
+    }
+
+    /// Those of the domain to messages.
+    pub(crate) async fn subscriptions(&self) -> Result<Vec<Subscription>, SendError> {
+        let mut all = self.all_subscriptions().await?;
+        let domain = &self.config().domain;
+        all.retain(|one| one.model == EventModel::Messages.word() && one.domain.as_deref() == Some(domain));
+        Ok(all)
     }
 
     /// Asks for the events of one user. What the server made of it is best seen in a list.
-    pub(crate) async fn subscribe(&self, wanted: &WantedSubscription) -> Result<Created, SendError> {
+    ///
+    /// # Errors
+    /// [`SendError`]: it was not made, or nobody knows.
+    pub async fn subscribe(&self, wanted: &WantedSubscription) -> Result<Created, SendError> {
         let mut body = self.fields(wanted);
-        for (key, value) in [("model", MODEL), ("domain", &self.config().domain), ("user", &wanted.user)] {
+        for (key, value) in [("model", wanted.model.word()), ("domain", &self.config().domain), ("user", &wanted.user)]
+        {
             body.insert(key.to_owned(), value.into());
         }
         body.insert("synchronous".to_owned(), "yes".into());
@@ -79,7 +75,10 @@ impl Account {
     }
 
     /// Ends a subscription; one that is gone is as well.
-    pub(crate) async fn unsubscribe(&self, one: &Subscription) -> Result<(), SendError> {
+    ///
+    /// # Errors
+    /// [`SendError`]: it is there, or nobody knows.
+    pub async fn unsubscribe(&self, one: &Subscription) -> Result<(), SendError> {
         let body = match one.form {
             SubscriptionForm::Domain => Map::new(),
             SubscriptionForm::Core => fields(&json!({ "subscription_id": one.id, "domain": self.config().domain })),
@@ -89,6 +88,13 @@ impl Account {
             200..=299 | 404 => Ok(()),
             _ => Err(answer::refusal(self.name(), &answered, self.now())),
         }
+    }
+
+    /// The form this core has: older ones know none below a domain (section 12, 11).
+    async fn form(&self) -> Result<SubscriptionForm, SendError> {
+        let path = format!("{}?limit=1", self.path(SubscriptionForm::Domain, None));
+        let answer = self.subscribing(Method::GET, &path, None).await?;
+        Ok(if answer.status.as_u16() == 404 { SubscriptionForm::Core } else { SubscriptionForm::Domain })
     }
 
     fn fields(&self, wanted: &WantedSubscription) -> Map<String, Value> {
@@ -105,27 +111,10 @@ impl Account {
         body
     }
 
-    fn subscription(&self, row: &Value, form: SubscriptionForm) -> Option<Subscription> {
-        let row = Fields::of(row);
-        let text = |names: &[&str]| row.first(names).unwrap_or_default().to_owned();
-        let ours = row.first(&["model"]) == Some(MODEL) && row.first(&["domain"]) == Some(&self.config().domain);
-        let expires = row.first(&["subscription-expires-datetime", "expires-datetime", "subscription-expires"]);
-        let server = row.first(&["current-active-server"]);
-        Some(Subscription {
-            id: row.first(&["id", "subscription-id"]).filter(|_| ours)?.to_owned(),
-            user: text(&["user"]),
-            post_url: text(&["post-url"]).into(),
-            status: text(&["status"]),
-            expires: expires.and_then(|text| time::parse(text, &TimeZone::UTC)),
-            has_server: server.is_some_and(|server| !server.contains("://")),
-            form,
-        })
-    }
-
     fn path(&self, form: SubscriptionForm, id: Option<&str>) -> String {
         let id = id.map_or_else(String::new, |id| format!("/{}", url_segment(id)));
         match form {
-            SubscriptionForm::Domain => format!("/domains/{}/subscriptions{id}", url_segment(&self.config().domain)),
+            SubscriptionForm::Domain => format!("{}/subscriptions{id}", self.scope(None)),
             SubscriptionForm::Core => format!("/subscriptions{id}"),
         }
     }
@@ -138,14 +127,35 @@ impl Account {
         body: &Map<String, Value>,
     ) -> Result<Answer, SendError> {
         let body = (!body.is_empty()).then(|| Value::Object(body.clone()));
-        let answered = self.subscribing(method, &self.path(form, id), body).await;
-        answered.map_err(|trouble| trouble.unanswered(self.name()))
+        self.subscribing(method, &self.path(form, id), body).await
     }
 
-    async fn subscribing(&self, method: Method, path: &str, body: Option<Value>) -> Result<Answer, Trouble> {
+    async fn subscribing(&self, method: Method, path: &str, body: Option<Value>) -> Result<Answer, SendError> {
         let body = body.map_or_else(Bytes::new, |body| Bytes::from(body.to_string()));
-        self.exchange("subscribe", method, path, body).await
+        let answered = self.exchange("subscribe", method, path, body).await;
+        answered.map_err(|trouble| trouble.unanswered(self.name()))
     }
+}
+
+/// A row without an id is none.
+fn read(row: &Value, form: SubscriptionForm) -> Option<Subscription> {
+    let row = Fields::of(row);
+    let text = |names: &[&str]| row.first(names).unwrap_or_default().to_owned();
+    let count = |name: &str| row.first(&[name]).and_then(|count| count.parse().ok());
+    let expires = row.first(&["subscription-expires-datetime", "expires-datetime", "subscription-expires"]);
+    Some(Subscription {
+        id: row.first(ID)?.to_owned(),
+        model: text(&["model"]),
+        user: text(&["user"]),
+        domain: row.first(&["domain"]).map(str::to_owned),
+        post_url: text(&["post-url"]).into(),
+        status: text(&["status"]),
+        expires: expires.and_then(|text| time::parse(text, &TimeZone::UTC)),
+        server: row.first(&["current-active-server"]).map(str::to_owned),
+        errors: count("error-count"),
+        posts: count("posts-count"),
+        form,
+    })
 }
 
 fn fields(value: &Value) -> Map<String, Value> {

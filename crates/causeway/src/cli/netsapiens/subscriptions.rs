@@ -1,8 +1,10 @@
 use anyhow::Context;
 use clap::Subcommand;
-use jiff::SignedDuration;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use jiff::{SignedDuration, Timestamp};
 use secrecy::ExposeSecret;
-use sms::netsapiens::EventSubscription;
+use serde::Serialize;
+use sms::{Created, EventModel, Subscription, WantedSubscription};
 
 use super::{Desk, cell, confirmed, time};
 use crate::config::ProviderKind;
@@ -20,9 +22,9 @@ pub(super) enum Subscriptions {
         /// The user (extension).
         #[arg(long)]
         user: Option<String>,
-        /// What happens to: message, or messagesession.
-        #[arg(long, default_value = "message")]
-        model: String,
+        /// What happens to.
+        #[arg(long, default_value = "message", value_parser = model())]
+        model: EventModel,
         /// For so many days.
         #[arg(long, default_value_t = DAYS, value_parser = clap::value_parser!(i64).range(1..=7300))]
         days: i64,
@@ -41,19 +43,23 @@ impl Subscriptions {
     pub(super) async fn run(self, desk: &Desk<'_>) -> anyhow::Result<()> {
         match self {
             Self::List => {
-                let found = desk.account.event_subscriptions().await?;
+                let found: Vec<_> = desk.account.all_subscriptions().await?.iter().map(Shown::of).collect();
                 desk.list(&found, &["ID", "MODEL", "USER", "STATUS", "EXPIRES", "ERRORS", "POSTED TO"], row)
             }
             Self::Create { user, model, days } => {
                 let user = desk.user(user.as_deref())?;
-                let url = event_url(desk)?;
+                let post_url = event_url(desk)?.into();
                 let expires = desk.now.checked_add(SignedDuration::from_hours(24 * days))?;
-                let made = desk.account.create_event_subscription(&model, &user, &url, expires).await?;
-                desk.done(if made { "created" } else { "there is one like it already" })
+                let wanted = WantedSubscription { model, user, post_url, expires, preferred_server: None };
+                desk.done(match desk.account.subscribe(&wanted).await? {
+                    Created::Made => "created",
+                    Created::WasThere => "there is one like it already",
+                })
             }
             Self::Delete { id, yes } => {
                 confirmed(yes, "this ends the subscription, and its events are posted no more")?;
-                desk.account.delete_event_subscription(&id).await?;
+                let found = desk.account.all_subscriptions().await?.into_iter().find(|one| one.id == id);
+                desk.account.unsubscribe(&found.context("there is no such subscription")?).await?;
                 desk.done("deleted")
             }
         }
@@ -73,12 +79,40 @@ fn event_url(desk: &Desk<'_>) -> anyhow::Result<String> {
     Ok(format!("{public}/netsapiens/{name}/{}", secret.expose_secret()))
 }
 
-fn row(one: &EventSubscription) -> Vec<String> {
+fn model() -> impl TypedValueParser<Value = EventModel> {
+    PossibleValuesParser::new([EventModel::Messages, EventModel::Sessions].map(EventModel::word))
+        .map(|word| if word == EventModel::Sessions.word() { EventModel::Sessions } else { EventModel::Messages })
+}
+
+/// A subscription as it may be shown: the path it posts to holds a secret.
+#[derive(Serialize)]
+struct Shown {
+    id: String,
+    model: String,
+    user: String,
+    domain: Option<String>,
+    status: String,
+    expires: Option<Timestamp>,
+    errors: Option<u64>,
+    posts: Option<u64>,
+    server: Option<String>,
+    host: Option<String>,
+}
+
+impl Shown {
+    fn of(one: &Subscription) -> Self {
+        let host = one.post_url.expose().parse::<http::Uri>().ok().and_then(|url| url.host().map(str::to_owned));
+        let Subscription { id, model, user, domain, status, expires, errors, posts, server, .. } = one.clone();
+        Self { id, model, user, domain, status, expires, errors, posts, server, host }
+    }
+}
+
+fn row(one: &Shown) -> Vec<String> {
     vec![
         cell(Some(&one.id)),
-        cell(one.model.as_deref()),
-        cell(one.user.as_deref()),
-        cell(one.status.as_deref()),
+        cell(Some(&one.model)),
+        cell(Some(&one.user)),
+        cell(Some(&one.status)),
         time(one.expires),
         one.errors.map(|errors| errors.to_string()).unwrap_or_default(),
         cell(one.host.as_deref()),
