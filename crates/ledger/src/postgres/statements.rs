@@ -93,7 +93,7 @@ const CLAIMED: &str = "WITH theirs AS MATERIALIZED (SELECT * FROM causeway.effec
 const IS_KNOWN: &str = "SELECT EXISTS (SELECT 1 FROM causeway.effects WHERE family = $1 AND id = $2)";
 const CROWD: &str = "WITH theirs AS MATERIALIZED (SELECT * FROM causeway.effects WHERE consumer = $3)
     SELECT count(*) FROM (SELECT 1 FROM theirs WHERE family = $1 AND channel = $2 AND received_at > $4 AND received_at <= $5
-    LIMIT $6) AS some";
+    LIMIT $6) AS newer";
 
 /// Everything that is said to the database more than once, prepared.
 pub(super) struct Statements {
