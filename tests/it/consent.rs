@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use jiff::SignedDuration;
 use sandbox::EventOptions;
 use serde_json::Value;
 
@@ -16,6 +17,7 @@ on_both_brokers!(
     a_stop_that_comes_again_is_confirmed_once,
     a_start_before_a_late_copy_of_the_stop_holds,
     who_asks_for_help_is_answered,
+    answers_keep_to_the_pace_of_their_number,
     a_platform_that_sees_to_it_itself_is_left_to_it,
     a_confirmation_killed_in_the_middle_is_sent_once,
     a_stop_whose_confirmation_cannot_be_sent_holds,
@@ -160,6 +162,21 @@ async fn who_asks_for_help_is_answered(queues: Queues) {
     let help = "Example Ltd, 0800 123. Reply STOP to opt out.";
     assert_eq!(phone(&world), [help, "STOP is none of our words", help], "no confirmation, and help for everybody");
     assert_eq!((world.receipts(&first), world.receipts(&second)), (delivered(), refused()));
+    world.end().await;
+}
+
+/// Whoever asks is recorded at once, and answered as fast as the number may send.
+async fn answers_keep_to_the_pace_of_their_number(queues: Queues) {
+    let channel = "pace = \"30/m\"\nhelp_text = \"Reply STOP to opt out.\"";
+    let world = World::with(Settings { more: channel.to_owned(), ..Settings::on(queues) }).await;
+    for (number, word) in ["STOP", "HELP", "STOP"].into_iter().enumerate() {
+        world.text(&format!("1312555014{number}"), word);
+    }
+    world.agent_sees(3).await;
+    world.phones_show(3).await;
+    let at: Vec<_> = world.netsapiens.sent().into_iter().map(|sms| sms.at).collect();
+    let apart = at[2].duration_since(at[0]);
+    assert!(apart >= SignedDuration::from_millis(3_500), "three in {apart:#}");
     world.end().await;
 }
 

@@ -81,7 +81,7 @@ pub type Foresight = Box<dyn Any + Send + Sync>;
 /// What a consuming role does with one message. It may run twice for the same message.
 pub trait Handle<M: Taken>: Send + Sync + 'static {
     /// Whom handling this message calls, the narrowest first: a number or channel, then its account or tenant. Pace and
-    /// breakers are kept for each by its name.
+    /// breakers are kept for each by its name. It is asked before each try, which may call others than the one before.
     fn targets(&self, message: &M) -> Vec<String> {
         let _no_call_abroad = message;
         Vec::new()

@@ -2,13 +2,15 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use anyhow::anyhow;
 use broker::{Done, Failure, Foresight, Rejection};
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use ledger::{ArrivalVerdict, AttemptId, Begin, Consent, Effect, Entry, Outcome, What};
 use model::{
-    Address, AgentReply, ConsentChange, ConversationKey, Keyword, NeighbourName, Private, ReasonCode, ReplyBody,
+    Address, AgentReply, ConsentChange, ConversationKey, Keyword, MessageId, NeighbourName, Private, ReasonCode,
+    ReplyBody,
 };
 use sms::SendRequest;
 
@@ -56,6 +58,33 @@ impl Drop for Ahead {
     }
 }
 
+/// Keywords that are recorded, and whose answers wait for their turn: a keyword waits for nobody, and its answer is a call on
+/// the provider as any reply is.
+#[derive(Default)]
+pub(crate) struct Answers {
+    due: Mutex<HashMap<MessageId, Timestamp>>,
+}
+
+/// A keyword that was not heard of for so long is another replica's by now.
+const FORGOTTEN: SignedDuration = SignedDuration::from_hours(1);
+
+impl Answers {
+    /// Whether the answer of a keyword is what is to be made next.
+    pub(crate) fn are_due(&self, change: &ConsentChange) -> bool {
+        self.due.lock().unwrap_or_else(PoisonError::into_inner).contains_key(&change.id)
+    }
+
+    fn enter(&self, change: &ConsentChange, now: Timestamp) {
+        let mut due = self.due.lock().unwrap_or_else(PoisonError::into_inner);
+        due.retain(|_, at| now.duration_since(*at) < FORGOTTEN);
+        due.insert(change.id.clone(), now);
+    }
+
+    fn leave(&self, change: &ConsentChange) {
+        self.due.lock().unwrap_or_else(PoisonError::into_inner).remove(&change.id);
+    }
+}
+
 impl Room {
     /// A STOP is heard as soon as it is in hand. Anything else waits for its turn.
     pub(crate) fn hear(&self, change: &ConsentChange) -> Option<Foresight> {
@@ -76,6 +105,14 @@ impl Room {
 
     /// Records what a consumer asked for, and answers it.
     pub(crate) async fn change(&self, change: &ConsentChange) -> Result<Done, Failure> {
+        let done = self.record_and_answer(change).await;
+        if done.is_ok() {
+            self.answers.leave(change);
+        }
+        done
+    }
+
+    async fn record_and_answer(&self, change: &ConsentChange) -> Result<Done, Failure> {
         let reply = answer_to(change, String::new());
         let effect = effect_of(&reply);
         let begun = match self.deps.ledger.begin(effect.clone(), CALL_TIMEOUT).await.map_err(ledger_down)? {
@@ -110,11 +147,24 @@ impl Room {
         if self.is_late(change) {
             return self.late(&reply, &begun).await;
         }
+        if !self.answers.are_due(change) {
+            return Err(self.answer_in_turn(change, &effect, &begun).await?);
+        }
         let reply = answer_to(change, text.clone());
         let place = Place { number: 1, of: 1 };
         let walk = Walk { reply: &reply, author: Author::House, effect, place, channel, account, loaded: None };
         let request: SendRequest = self.request(&walk, to.clone(), Private::new(text)).await?;
         self.attempt(&walk, &request, begun).await
+    }
+
+    /// It is recorded; the next try is a call on the provider, and waits for its turn.
+    async fn answer_in_turn(&self, change: &ConsentChange, effect: &Effect, begun: &Begun) -> Result<Failure, Failure> {
+        self.answers.enter(change, self.deps.clock.now());
+        if let Begun::First(attempt) = begun {
+            let told = "recorded; its answer waits for its turn";
+            self.deps.ledger.release(effect, attempt, told).await.map_err(ledger_down)?;
+        }
+        Ok(Failure::NotYet { after: Duration::ZERO })
     }
 
     /// Whether it is to be answered: a STOP of who is opted out already changes nothing, and is not confirmed again.
@@ -160,6 +210,7 @@ impl Room {
             Begin::Done(_) => return Ok(()),
             Begin::First(attempt) | Begin::Interrupted { attempt, .. } => attempt,
         };
+        self.answers.leave(change);
         self.record(change).await?;
         self.forget(&reply);
         let (code, reason) = verdict::of_rejection(&rejection.reason);

@@ -6,12 +6,14 @@ use broker::{Broker, Consume, Done, Failure, Foresight, Handle, Rejection};
 use jiff::Timestamp;
 use ledger::{AttemptId, Begin, Effect, Entry, Ledger, LedgerError, Outcome, POISON, What};
 use model::text::segments;
-use model::{Address, AgentReply, Errand, PhoneNumber, Private, ReasonCode, ReceiptStatus, ReplyBody};
+use model::{
+    Address, AgentReply, ChannelName, Errand, NeighbourName, PhoneNumber, Private, ReasonCode, ReceiptStatus, ReplyBody,
+};
 use runtime::{Clock, Shutdown};
 use sms::{SendError, SendRequest};
 use tokio::sync::watch;
 
-use crate::consent::Stops;
+use crate::consent::{Answers, Stops};
 use crate::directory::{Account, Channel, Directory};
 use crate::files::Files;
 use crate::maybe_sent::MaybeSent;
@@ -53,7 +55,7 @@ pub(crate) const PICTURE_TIMEOUT: Duration = Duration::from_secs(45);
 pub async fn run(config: Config, deps: Deps, shutdown: Shutdown) -> anyhow::Result<()> {
     let broker = deps.broker.clone();
     let (expire, maybe_sent, stops) = (config.consume.expire, MaybeSent::default(), Stops::default());
-    let room = Room { deps, expire, maybe_sent, stops, darkroom: Darkroom::default() };
+    let room = Room { deps, expire, maybe_sent, stops, darkroom: Darkroom::default(), answers: Answers::default() };
     broker.consume::<Errand, _>(config.consume, Arc::new(room), shutdown).await
 }
 
@@ -64,6 +66,7 @@ pub(crate) struct Room {
     pub(crate) maybe_sent: MaybeSent,
     pub(crate) stops: Stops,
     pub(crate) darkroom: Darkroom,
+    pub(crate) answers: Answers,
 }
 
 /// Who wrote what is sent.
@@ -97,13 +100,20 @@ impl Walk<'_> {
 
 impl Handle<Errand> for Room {
     fn targets(&self, errand: &Errand) -> Vec<String> {
-        // A keyword is recorded whatever state its provider is in.
-        let Errand::Reply(reply) = errand else { return Vec::new() };
+        let targets = |provider: &NeighbourName, channel: &ChannelName| {
+            vec![verdict::number_target(provider, channel), provider.to_string()]
+        };
+        let reply = match errand {
+            Errand::Reply(reply) => reply,
+            // A keyword is recorded whatever state its provider is in, and answered when it is its turn.
+            Errand::Consent(change) if self.answers.are_due(change) => {
+                return targets(&change.provider, &change.channel);
+            }
+            Errand::Consent(_) => return Vec::new(),
+        };
         // What cannot be sent needs no provider, so its verdict does not wait for one either.
         match reply.body {
-            ReplyBody::Text(_) | ReplyBody::Media(_) | ReplyBody::Mail(_) => {
-                vec![verdict::number_target(&reply.provider, &reply.channel), reply.provider.to_string()]
-            }
+            ReplyBody::Text(_) | ReplyBody::Media(_) | ReplyBody::Mail(_) => targets(&reply.provider, &reply.channel),
             ReplyBody::Unsendable(_) => Vec::new(),
         }
     }

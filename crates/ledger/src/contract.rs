@@ -71,7 +71,7 @@ macro_rules! contract_suite {
             what_is_in_hand_is_left_alone, a_failure_that_is_tried_anew_is_told_once,
             a_report_finds_its_reply, a_report_that_comes_first_is_held, reports_without_a_reply_are_forgotten,
             receipts_of_a_reply_are_made_of_its_ids, only_what_was_merely_accepted_may_still_fail, a_receipt_that_crashes_processes_is_poison,
-            a_person_is_told_whole, a_person_is_erased_and_nothing_is_done_twice, nobody_is_erased_while_in_hand,
+            a_person_is_told_whole, a_stop_survives_an_erasure, a_person_is_erased_and_nothing_is_done_twice, nobody_is_erased_while_in_hand,
             a_mark_is_put_by_whoever_read_it_last, of_many_that_put_a_mark_one_does, a_lease_is_held_by_one,
             a_lease_is_given_back_by_its_holder, marks_are_never_forgotten, the_installation_is_noted_once,
             what_arrived_is_known, a_crowd_is_counted, an_interaction_is_put_by_whoever_read_it_last, idle_interactions_are_listed,

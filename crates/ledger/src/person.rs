@@ -4,7 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 use model::{ChannelName, Family, MessageId, TraceId};
 use serde::Serialize;
 
-use crate::Line;
+use crate::{ConsentRecord, Line};
 
 /// An attempt is taken for one that still goes on up to this long after its deadline: longer than any message waits.
 pub(crate) const GOES_ON: SignedDuration = SignedDuration::from_hours(7 * 24);
@@ -28,6 +28,8 @@ pub struct Person {
     pub sessions: Vec<KeptSession>,
     /// The tasks at Genesys their conversations stand in.
     pub interactions: Vec<KeptTask>,
+    /// Whether they want to be written to, channel by channel.
+    pub consents: Vec<ConsentRecord>,
 }
 
 /// A message.
@@ -134,4 +136,18 @@ pub struct Erased {
     pub reports: u64,
     /// Arrivals that stay for three days at most, without an address: a message may still come by another path.
     pub arrivals_kept: u64,
+}
+
+impl Erased {
+    /// Counts another conversation of the same person.
+    pub const fn add(&mut self, more: &Self) {
+        self.effects += more.effects;
+        self.timeline += more.timeline;
+        self.receipts += more.receipts;
+        self.arrivals += more.arrivals;
+        self.sessions += more.sessions;
+        self.interactions += more.interactions;
+        self.reports += more.reports;
+        self.arrivals_kept += more.arrivals_kept;
+    }
 }

@@ -106,9 +106,9 @@ impl<M: Taken, H: Handle<M>> Worker<M, H> {
     }
 
     async fn try_until_settled(&self, message: &M, mut failed: u32, ended: &CancellationToken) -> Verdict {
-        let targets = self.handler.targets(message);
         let mut waits = 0;
         loop {
+            let targets = self.handler.targets(message);
             if self.shutdown.is_stopping() || ended.is_cancelled() {
                 return Verdict::Abandoned(failed);
             }

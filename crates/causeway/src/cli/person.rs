@@ -3,7 +3,7 @@ use std::collections::BTreeSet;
 use anyhow::{Context, anyhow};
 use clap::{Args, Subcommand};
 use http::Method;
-use ledger::{Erased, Erasure};
+use ledger::{Erased, Erasure, Ledger, LedgerError};
 use model::{Address, ConversationKey, PhoneNumber};
 use runtime::Clock;
 use serde::Serialize;
@@ -45,6 +45,9 @@ pub(super) struct Erase {
     /// Discard the dead letters of this consumer as well: they hold texts and addresses.
     #[arg(long)]
     dead_letters: bool,
+    /// Forget as well whether they want to be written to. Without it a STOP goes on to hold: it is what the number is kept for.
+    #[arg(long)]
+    consent: bool,
     #[command(flatten)]
     file: ConfigFile,
     #[command(flatten)]
@@ -79,61 +82,101 @@ fn address(config: &Config, consumer: &str) -> anyhow::Result<Address> {
     }
 }
 
+/// What is held of a consumer alone, and in each group they are a member of.
+#[derive(Serialize)]
+struct Held {
+    #[serde(flatten)]
+    person: ledger::Person,
+    groups: Vec<HeldInGroup>,
+}
+
+#[derive(Serialize)]
+struct HeldInGroup {
+    group: String,
+    #[serde(flatten)]
+    person: ledger::Person,
+}
+
+async fn held(ledger: &Ledger, address: &Address) -> Result<Held, LedgerError> {
+    let person = ledger.person(address).await?;
+    let mut groups = Vec::new();
+    for group in ledger.groups(address).await? {
+        groups.push(HeldInGroup { group: group.normalised().to_owned(), person: ledger.person(&group).await? });
+    }
+    Ok(Held { person, groups })
+}
+
 impl Export {
     async fn run(self) -> Result<(), Exit> {
         let config = load_file(&self.file.config, true)?.config;
         let address = address(&config, &self.consumer)?;
         let ledger = open_ledger_beside(&config, &Clock::system()).await?;
-        let person = ledger.person(&address).await;
+        let held = held(&ledger, &address).await;
         ledger.close().await;
-        let person = person.map_err(anyhow::Error::from)?;
+        let held = held.map_err(anyhow::Error::from)?;
         if self.json.json {
-            return Ok(output::json(&person)?);
+            return Ok(output::json(&held)?);
         }
-        for effect in &person.effects {
-            let outcome = effect.outcome.as_deref().unwrap_or("open");
-            output::line(&format!(
-                "{} {} on {}, called {} by Genesys, of {:.3}: {outcome}",
-                effect.family.word(),
-                effect.id,
-                effect.channel,
-                effect.foreign_id,
-                effect.received_at
-            ));
-            for line in person.timeline.iter().filter(|line| line.id == effect.id) {
-                output::line(&format!("  {:.3}  {:<16} {}", line.at, line.what.word(), line.detail));
-            }
+        print(&held.person);
+        for one in &held.groups {
+            output::line(&format!("in the group {}:", one.group));
+            print(&one.person);
         }
-        for receipt in &person.receipts {
-            let told = if receipt.emitted { "told" } else { "not told yet" };
-            output::line(&format!(
-                "receipt of {} on {}: {}, {told}",
-                receipt.foreign_id, receipt.channel, receipt.state
-            ));
-        }
-        for arrival in &person.arrivals {
-            output::line(&format!("arrival {} on {} by {}", arrival.id, arrival.channel, arrival.path));
-        }
-        for session in &person.sessions {
-            output::line(&format!("session {} on {}, used {:.0}", session.session, session.channel, session.used_at));
-        }
-        for task in &person.interactions {
-            output::line(&format!(
-                "interaction on {}, used {:.0}: {}",
-                task.channel, task.touched_at, task.interaction
-            ));
-        }
-        if person.effects.is_empty() && person.sessions.is_empty() {
+        let person = &held.person;
+        if person.effects.is_empty()
+            && person.sessions.is_empty()
+            && person.consents.is_empty()
+            && held.groups.is_empty()
+        {
             output::line("the ledger holds nothing of this consumer");
         }
         Ok(())
     }
 }
 
+fn print(person: &ledger::Person) {
+    for effect in &person.effects {
+        let outcome = effect.outcome.as_deref().unwrap_or("open");
+        output::line(&format!(
+            "{} {} on {}, called {} by Genesys, of {:.3}: {outcome}",
+            effect.family.word(),
+            effect.id,
+            effect.channel,
+            effect.foreign_id,
+            effect.received_at
+        ));
+        for line in person.timeline.iter().filter(|line| line.id == effect.id) {
+            output::line(&format!("  {:.3}  {:<16} {}", line.at, line.what.word(), line.detail));
+        }
+    }
+    for receipt in &person.receipts {
+        let told = if receipt.emitted { "told" } else { "not told yet" };
+        output::line(&format!("receipt of {} on {}: {}, {told}", receipt.foreign_id, receipt.channel, receipt.state));
+    }
+    for arrival in &person.arrivals {
+        output::line(&format!("arrival {} on {} by {}", arrival.id, arrival.channel, arrival.path));
+    }
+    for session in &person.sessions {
+        output::line(&format!("session {} on {}, used {:.0}", session.session, session.channel, session.used_at));
+    }
+    for task in &person.interactions {
+        output::line(&format!("interaction on {}, used {:.0}: {}", task.channel, task.touched_at, task.interaction));
+    }
+    for one in &person.consents {
+        let word = one.consent.word();
+        output::line(&format!("opted {word} on {} since {:.0}: {}", one.channel, one.at, one.reason));
+    }
+}
+
 /// What was done, for machines.
-#[derive(Serialize)]
+#[derive(Default, Serialize)]
 struct Done {
     erased: Erased,
+    /// Groups they are a member of, whose conversations were erased as well.
+    groups: usize,
+    /// What was forgotten of whether they want to be written to, and what was kept.
+    consents: u64,
+    consents_kept: u64,
     /// `None` where no process could be asked.
     dead_letters: Option<usize>,
     discarded: usize,
@@ -143,32 +186,16 @@ impl Erase {
     async fn run(self) -> Result<(), Exit> {
         let config = load_file(&self.file.config, true)?.config;
         let address = address(&config, &self.consumer)?;
-        let letters = dead_letters(&config, &address).await;
-        // Before the ledger forgets: a discard is written into a timeline, which is erased with the rest.
-        let discarded = match &letters {
-            Ok(letters) if self.dead_letters => discard(&config, letters).await?,
-            Err(error) if self.dead_letters => {
-                return Err(anyhow!("the dead letters cannot be looked at, and nothing was erased: {error:#}").into());
-            }
-            Ok(_) | Err(_) => 0,
-        };
         let ledger = open_ledger_beside(&config, &Clock::system()).await?;
-        let erasure = ledger.erase(&address).await;
+        let done = self.erase(&config, &ledger, address).await;
         ledger.close().await;
-        let erased = match erasure.map_err(anyhow::Error::from)? {
-            Erasure::Erased(erased) => erased,
-            Erasure::InHand(count) => {
-                let told = "nothing was erased from the ledger: messages of this consumer are being sent, or looked for at the provider";
-                return Err(anyhow!("{told} ({count}); try again when `causeway trace` shows how they ended").into());
-            }
-        };
+        let (done, letters) = done?;
         if self.json.json {
-            let dead_letters = letters.as_ref().ok().map(|letters| letters.len() - discarded);
-            return Ok(output::json(&Done { erased, dead_letters, discarded })?);
+            return Ok(output::json(&done)?);
         }
-        tell(&erased);
+        tell(&done);
         match letters {
-            Ok(_) if discarded > 0 => output::line(&format!("{discarded} dead letters discarded")),
+            Ok(_) if done.discarded > 0 => output::line(&format!("{} dead letters discarded", done.discarded)),
             Ok(letters) if letters.is_empty() => output::line("no dead letters"),
             Ok(letters) => {
                 output::line(&format!(
@@ -182,9 +209,51 @@ impl Erase {
         }
         Ok(())
     }
+
+    async fn erase(
+        &self,
+        config: &Config,
+        ledger: &Ledger,
+        address: Address,
+    ) -> anyhow::Result<(Done, anyhow::Result<Vec<Entry>>)> {
+        let groups = ledger.groups(&address).await?;
+        let all: Vec<Address> = std::iter::once(address).chain(groups).collect();
+        let letters = dead_letters(config, &all).await;
+        // Before the ledger forgets: a discard is written into a timeline, which is erased with the rest.
+        let discarded = match &letters {
+            Ok(letters) if self.dead_letters => discard(config, letters).await?,
+            Err(error) if self.dead_letters => {
+                return Err(anyhow!("the dead letters cannot be looked at, and nothing was erased: {error:#}"));
+            }
+            Ok(_) | Err(_) => 0,
+        };
+        let mut done = Done { groups: all.len() - 1, discarded, ..Done::default() };
+        done.dead_letters = letters.as_ref().ok().map(|letters| letters.len() - discarded);
+        for (index, one) in all.iter().enumerate() {
+            match ledger.erase(one).await? {
+                Erasure::Erased(erased) => done.erased.add(&erased),
+                Erasure::InHand(count) => return Err(in_hand(index, all.len(), count)),
+            }
+            match self.consent {
+                true => done.consents += ledger.forget_consents(one).await?,
+                false => done.consents_kept += ledger.person(one).await?.consents.len() as u64,
+            }
+        }
+        Ok((done, letters))
+    }
 }
 
-fn tell(erased: &Erased) {
+fn in_hand(done: usize, of: usize, count: u64) -> anyhow::Error {
+    let told = "messages of this consumer are being sent, or looked for at the provider";
+    let first = match done {
+        0 => "nothing was erased from the ledger".to_owned(),
+        done => format!("{done} of {of} conversations were erased from the ledger, their own and those of groups"),
+    };
+    anyhow!("{first}: {told} ({count}); try again when `causeway trace` shows how they ended")
+}
+
+fn tell(done: &Done) {
+    let erased = &done.erased;
     for (kind, count) in [
         ("messages (each stays known as done, without an address)", erased.effects),
         ("lines of timelines", erased.timeline),
@@ -193,6 +262,8 @@ fn tell(erased: &Erased) {
         ("sessions", erased.sessions),
         ("interactions", erased.interactions),
         ("ids and reports of the provider", erased.reports),
+        ("groups, whose conversations are among these", done.groups as u64),
+        ("records of whether they want to be written to", done.consents),
     ] {
         output::line(&format!("{count:>6}  {kind}"));
     }
@@ -200,13 +271,19 @@ fn tell(erased: &Erased) {
         let told = "arrivals stay for up to three days, as hashes: their messages may come by another path";
         output::line(&format!("{:>6}  {told}", erased.arrivals_kept));
     }
+    if done.consents_kept > 0 {
+        let told = "records of whether they want to be written to stay, so that a STOP goes on to hold; --consent forgets them";
+        output::line(&format!("{:>6}  {told}", done.consents_kept));
+    }
 }
 
-/// The dead letters of a consumer: they are known by the hash of their conversation.
-async fn dead_letters(config: &Config, address: &Address) -> anyhow::Result<Vec<Entry>> {
-    let conversation =
-        |channel: &crate::config::Channel| ConversationKey::new(&channel.name, address).header().to_owned();
-    let theirs: BTreeSet<String> = config.channels.iter().map(conversation).collect();
+/// The dead letters of conversations: they are known by the hash of their conversation.
+async fn dead_letters(config: &Config, all: &[Address]) -> anyhow::Result<Vec<Entry>> {
+    let conversations = |channel: &crate::config::Channel| {
+        let name = channel.name.clone();
+        all.iter().map(move |one| ConversationKey::new(&name, one).header().to_owned())
+    };
+    let theirs: BTreeSet<String> = config.channels.iter().flat_map(conversations).collect();
     let Listing { mut letters, hidden } = ask(config, Method::GET, "/dead-letters").await?;
     if hidden > 0 {
         let told = "more dead letters than one look takes";

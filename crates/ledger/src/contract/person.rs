@@ -1,10 +1,12 @@
 //! What is kept of one person, and what is left of it.
 
 use jiff::{SignedDuration, Timestamp};
-use model::{Address, Arrival, ArrivalPath, Family, PhoneNumber, ReasonCode, ReceiptStatus, SessionId};
+use model::{Address, Arrival, ArrivalPath, Family, Group, PhoneNumber, ReasonCode, ReceiptStatus, SessionId};
 
 use super::{CALL, Fresh, consumer, effect, first, receipt, sent};
-use crate::{ArrivalVerdict, Begin, Effect, Erased, Erasure, Ledger, Outcome, ReceiptVerdict, Reopened, Reported};
+use crate::{
+    ArrivalVerdict, Begin, Consent, Effect, Erased, Erasure, Ledger, Outcome, ReceiptVerdict, Reopened, Reported,
+};
 
 fn somebody_else() -> Address {
     Address::Phone(PhoneNumber::normalise("13125550199", None).expect("it is a number"))
@@ -117,4 +119,33 @@ pub async fn nobody_is_erased_while_in_hand(fresh: Fresh) {
         matches!(ledger.begin(effect("4"), CALL).await.unwrap(), Begin::Interrupted { .. }),
         "it may have been sent"
     );
+}
+
+/// What a person wants stays known when the rest is erased, until that is forgotten as well; groups are found by each member.
+pub async fn a_stop_survives_an_erasure(fresh: Fresh) {
+    let ledger = fresh.ledger;
+    live(&ledger).await;
+    ledger.set_consent(&effect("stop"), Consent::Out, "asked").await.unwrap();
+    let group = Address::Group(Group::parse("13125550142,13125550199").expect("it is a group"));
+    let in_group = Effect { consumer: group.clone(), ..effect("g") };
+    let attempt = first(ledger.begin(in_group.clone(), CALL).await.unwrap());
+    ledger.finish(&in_group, &attempt, sent()).await.unwrap();
+    ledger.remember_session(&in_group.channel, &group, &SessionId::new("sg")).await.unwrap();
+
+    assert_eq!(ledger.groups(&consumer()).await.unwrap(), std::slice::from_ref(&group));
+    assert_eq!(ledger.groups(&somebody_else()).await.unwrap(), std::slice::from_ref(&group));
+    let stranger = Address::Phone(PhoneNumber::normalise("3125550142", None).expect("it is a number"));
+    assert!(ledger.groups(&stranger).await.unwrap().is_empty(), "a part of a number is no member");
+
+    let out = async || ledger.person(&consumer()).await.unwrap().consents;
+    assert_eq!(out().await.iter().map(|one| one.consent).collect::<Vec<_>>(), [Consent::Out]);
+    for one in [&consumer(), &group] {
+        assert!(matches!(ledger.erase(one).await.unwrap(), Erasure::Erased(_)));
+    }
+    assert!(ledger.groups(&consumer()).await.unwrap().is_empty());
+    assert_eq!(out().await.len(), 1, "it is not forgotten with the rest");
+    assert_eq!(ledger.forget_consents(&consumer()).await.unwrap(), 1);
+    assert_eq!(ledger.forget_consents(&consumer()).await.unwrap(), 0);
+    assert!(out().await.is_empty());
+    assert_eq!(ledger.consent(&effect("1").channel, &consumer()).await.unwrap(), None);
 }

@@ -74,6 +74,19 @@ pub(super) async fn find(
     Ok(records(rows)?.pop())
 }
 
+/// What is recorded of a consumer on every channel.
+pub(super) async fn of(link: &Link, consumer: &str) -> Result<Vec<ConsentRecord>, Fault> {
+    let select = "SELECT channel, consumer, state, reason, changed_by, changed_at FROM causeway.consents
+        WHERE consumer = $1 ORDER BY channel";
+    records(link.client.query(select, &[&text(consumer)]).await)
+}
+
+/// Forgets what is recorded of a consumer on every channel; how much that was.
+pub(super) async fn forget(link: &Link, consumer: &str) -> Result<u64, Fault> {
+    let delete = "DELETE FROM causeway.consents WHERE consumer = $1";
+    link.client.execute(delete, &[&text(consumer)]).await.map_err(|error| Fault::of(&error))
+}
+
 /// The next records behind a channel and consumer.
 pub(super) async fn after(link: &Link, after: &(String, String), limit: u32) -> Result<Vec<ConsentRecord>, Fault> {
     let (channel, consumer) = (text(&after.0), text(&after.1));

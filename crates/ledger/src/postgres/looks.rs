@@ -31,13 +31,17 @@ pub(crate) enum Look {
     About(ChannelName, String, ReceiptStatus, Caller<Vec<(Receipt, ReceiptVerdict)>>),
     /// Everything about one consumer.
     Person(String, Caller<Person>),
+    /// The groups a number is a member of.
+    Groups(String, Caller<Vec<String>>),
+    /// Forgets what a consumer wants; one of the two that write, each in a single statement.
+    ForgetConsents(String, Caller<u64>),
     /// What is recorded of a consumer on a channel.
     Consent(ChannelName, Address, Caller<Option<ConsentRecord>>),
     /// The records behind a channel and consumer, so many.
     ConsentsAfter((String, String), u32, Caller<Vec<ConsentRecord>>),
     /// The newest task of a conversation, by channel and consumer.
     Interaction(ChannelName, String, Caller<Option<KeptInteraction>>),
-    /// Puts one: the only one of these that writes, in a single statement.
+    /// Puts one: the other one that writes.
     PutInteraction(Put, Caller<Option<u64>>),
     /// Tasks of a channel that nothing was put into since then.
     IdleInteractions(ChannelName, Timestamp, Caller<Vec<KeptInteraction>>),
@@ -62,6 +66,8 @@ impl Look {
                 answer(caller, in_time(about(link, &channel, &message, &status)).await)
             }
             Self::Person(consumer, caller) => answer(caller, in_time(person::person(link, &consumer)).await),
+            Self::Groups(member, caller) => answer(caller, in_time(person::groups(link, &member)).await),
+            Self::ForgetConsents(consumer, caller) => answer(caller, in_time(consents::forget(link, &consumer)).await),
             Self::Consent(channel, consumer, caller) => {
                 answer(caller, in_time(consents::find(link, &channel, &consumer)).await)
             }
@@ -97,6 +103,8 @@ impl Look {
             Self::Reported(.., caller) => tell(caller, Err(why.to_owned())),
             Self::About(.., caller) => tell(caller, Err(why.to_owned())),
             Self::Person(_, caller) => tell(caller, Err(why.to_owned())),
+            Self::Groups(_, caller) => tell(caller, Err(why.to_owned())),
+            Self::ForgetConsents(_, caller) => tell(caller, Err(why.to_owned())),
             Self::Consent(.., caller) => tell(caller, Err(why.to_owned())),
             Self::ConsentsAfter(.., caller) => tell(caller, Err(why.to_owned())),
             Self::Interaction(.., caller) => tell(caller, Err(why.to_owned())),

@@ -6,7 +6,7 @@ use tokio_postgres::{Error, Row};
 use super::fault::Fault;
 use super::link::Link;
 use super::looks::line;
-use super::{digest, millis, text, timestamp, unknown};
+use super::{consents, digest, millis, text, timestamp, unknown};
 use crate::common::by_message;
 use crate::person::{ARRIVES_AGAIN, GOES_ON, ROWS};
 use crate::{Erased, Erasure, KeptArrival, KeptEffect, KeptReceipt, KeptSession, KeptTask, Parties, Person};
@@ -68,7 +68,21 @@ pub(super) async fn person(link: &Link, consumer: &str) -> Result<Person, Fault>
     let receipts = receipts.iter().map(receipt).collect::<Result<_, _>>().map_err(fault)?;
     let arrivals = arrivals.iter().map(arrival).collect::<Result<_, _>>().map_err(fault)?;
     let sessions = sessions.iter().map(session).collect::<Result<_, _>>().map_err(fault)?;
-    Ok(Person { effects, timeline, receipts, arrivals, sessions, interactions })
+    let consents = consents::of(link, &consumer).await?;
+    Ok(Person { effects, timeline, receipts, arrivals, sessions, interactions, consents })
+}
+
+/// The groups a number is a member of, as far as anything is kept of them.
+pub(super) async fn groups(link: &Link, member: &str) -> Result<Vec<String>, Fault> {
+    let of = |table: &str| {
+        format!(
+            "SELECT consumer FROM causeway.{table}
+            WHERE position(',' || $1::text || ',' IN ',' || consumer || ',') > 0 AND consumer <> $1::text"
+        )
+    };
+    let select = ["effects", "sessions", "interactions", "consents"].map(of).join(" UNION ");
+    let rows = link.client.query(&select, &[&text(member)]).await.map_err(fault)?;
+    rows.iter().map(|row| row.try_get(0).map_err(fault)).collect()
 }
 
 /// Under what the receipts of these replies are kept.

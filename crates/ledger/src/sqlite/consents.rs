@@ -39,6 +39,18 @@ pub(crate) fn find(
     book.connection.prepare_cached(&select)?.query_row(key, record).optional()
 }
 
+/// What is recorded of a consumer on every channel.
+pub(crate) fn of(book: &Book<'_>, consumer: &str) -> rusqlite::Result<Vec<ConsentRecord>> {
+    let select = format!("SELECT {COLUMNS} FROM consents WHERE consumer = ?1 ORDER BY channel");
+    book.connection.prepare_cached(&select)?.query_map([consumer], record)?.collect()
+}
+
+/// Forgets what is recorded of a consumer on every channel; how much that was.
+pub(crate) fn forget(book: &Book<'_>, consumer: &str) -> rusqlite::Result<u64> {
+    let delete = "DELETE FROM consents WHERE consumer = ?1";
+    Ok(book.connection.prepare_cached(delete)?.execute([consumer])? as u64)
+}
+
 /// The next records behind a channel and consumer.
 pub(crate) fn after(book: &Book<'_>, after: &(String, String), limit: u32) -> rusqlite::Result<Vec<ConsentRecord>> {
     let select = format!(

@@ -1,7 +1,7 @@
 use model::{ChannelName, Family, MessageId, TraceId};
 use rusqlite::{Row, params};
 
-use super::{Book, millis, timeline, timestamp, unknown};
+use super::{Book, consents, millis, timeline, timestamp, unknown};
 use crate::person::{ARRIVES_AGAIN, GOES_ON, ROWS};
 use crate::{Erased, Erasure, KeptArrival, KeptEffect, KeptReceipt, KeptSession, KeptTask, Parties, Person};
 
@@ -19,8 +19,20 @@ pub(crate) fn person(book: &Book<'_>, consumer: &str) -> rusqlite::Result<Person
         arrivals: arrivals(book, consumer)?,
         sessions: sessions(book, consumer)?,
         interactions: interactions(book, consumer)?,
+        consents: consents::of(book, consumer)?,
         effects,
     })
+}
+
+/// The groups a number is a member of, as far as anything is kept of them.
+pub(crate) fn groups(book: &Book<'_>, member: &str) -> rusqlite::Result<Vec<String>> {
+    let of = |table: &str| {
+        format!(
+            "SELECT consumer FROM {table} WHERE instr(',' || consumer || ',', ',' || ?1 || ',') > 0 AND consumer <> ?1"
+        )
+    };
+    let select = ["effects", "sessions", "interactions", "consents"].map(of).join(" UNION ");
+    book.connection.prepare(&select)?.query_map([member], |row| row.get(0))?.collect()
 }
 
 fn effects(book: &Book<'_>, consumer: &str) -> rusqlite::Result<Vec<KeptEffect>> {
