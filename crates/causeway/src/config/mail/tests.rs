@@ -10,6 +10,7 @@ const MAIL: &str = r#"
 name = "main"
 base_url = "https://nexus.example.com/nexus/v3"
 ccid = "c"
+api_key = "k3y"
 [[provider]]
 name = "mail"
 kind = "email"
