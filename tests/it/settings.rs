@@ -109,25 +109,15 @@ impl Settings {
 
     /// The TOML of a bridge that keeps its files in `folder`.
     pub(crate) fn toml(&self, folder: &Path, genesys: &GenesysSim, netsapiens: &NetSapiensSim) -> String {
-        let Self {
-            queues,
-            books,
-            http,
-            admin,
-            log,
-            delivered_when,
-            grace,
-            expire_replies,
-            more,
-            provider,
-            channel,
-            ..
-        } = self;
-        let auth = self.auth.map_or_else(|| format!("kind = \"api-key\", key = \"{API_KEY}\""), str::to_owned);
+        let (house, neighbours) = (self.house(folder), self.neighbours(genesys, netsapiens));
+        format!("{house}{neighbours}\n{}\n", self.more)
+    }
+
+    fn house(&self, folder: &Path) -> String {
+        let Self { queues, books, http, admin, log, grace, expire_replies, .. } = self;
         let (broker, ledger, folder) = (queues.toml(folder), books.toml(folder), folder.display());
         // An embedded broker makes its key up.
         let signing = if matches!(queues, Queues::Embedded) { "" } else { "signing_keys = [\"Zx81mdkQ-link-key\"]" };
-        let (genesys, netsapiens) = (genesys.base_url(), netsapiens.base_url());
         format!(
             r#"
             [http]
@@ -153,6 +143,16 @@ impl Settings {
             [log]
             format = "json"
             filter = "{log}"
+            "#
+        )
+    }
+
+    fn neighbours(&self, genesys: &GenesysSim, netsapiens: &NetSapiensSim) -> String {
+        let Self { delivered_when, provider, channel, .. } = self;
+        let auth = self.auth.map_or_else(|| format!("kind = \"api-key\", key = \"{API_KEY}\""), str::to_owned);
+        let (genesys, netsapiens) = (genesys.base_url(), netsapiens.base_url());
+        format!(
+            r#"
             [[genesys]]
             name = "main"
             base_url = "{genesys}"
@@ -176,7 +176,6 @@ impl Settings {
             user = "{USER}"
             secrets = ["{CHANNEL_SECRET}"]
             {channel}
-            {more}
             "#
         )
     }

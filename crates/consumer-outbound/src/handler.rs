@@ -109,7 +109,7 @@ impl Handle<Errand> for Room {
             Errand::Consent(change) if self.answers.are_due(change) => {
                 return targets(&change.provider, &change.channel);
             }
-            Errand::Consent(_) => return Vec::new(),
+            Errand::Consent(_) | Errand::Report(_) => return Vec::new(),
         };
         // What cannot be sent needs no provider, so its verdict does not wait for one either.
         match reply.body {

@@ -98,12 +98,11 @@ impl Look {
     pub(super) fn refuse(self, why: &str) {
         match self {
             Self::Timeline(_, caller) | Self::Recent(_, caller) => tell(caller, Err(why.to_owned())),
-            Self::Claimed(.., caller) => tell(caller, Err(why.to_owned())),
+            Self::Claimed(.., caller) | Self::Groups(_, caller) => tell(caller, Err(why.to_owned())),
             Self::Crowd(.., caller) => tell(caller, Err(why.to_owned())),
             Self::Reported(.., caller) => tell(caller, Err(why.to_owned())),
             Self::About(.., caller) => tell(caller, Err(why.to_owned())),
             Self::Person(_, caller) => tell(caller, Err(why.to_owned())),
-            Self::Groups(_, caller) => tell(caller, Err(why.to_owned())),
             Self::ForgetConsents(_, caller) => tell(caller, Err(why.to_owned())),
             Self::Consent(.., caller) => tell(caller, Err(why.to_owned())),
             Self::ConsentsAfter(.., caller) => tell(caller, Err(why.to_owned())),
