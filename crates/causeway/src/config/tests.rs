@@ -314,7 +314,7 @@ fn hours_that_cannot_be_read_are_problems() {
     for key in ["quiet_alarm", "business_hours", "time_zone"] {
         assert!(told.contains(&format!("channel \"sales\".{key}: ")), "{key}: {told}");
     }
-    let loaded = read(&channel("business_hours = \"Mon-Fri 08:00-18:00\""), &[]);
+    let loaded = read(&channel("business_hours = [\"Mon-Fri 08:00-18:00\"]"), &[]);
     let warned = loaded.unwrap_or_else(|problems| panic!("{problems}")).warnings;
     assert!(warned.iter().any(|warning| warning.contains("does nothing without quiet_alarm")), "{warned:?}");
     let loaded = read(&channel("quiet_alarm = \"4h\"\nbusiness_hours = [\"Mon-Fri 08:00-18:00\"]"), &[]);
