@@ -1,5 +1,6 @@
 //! Whole-house tests: the bridge between the simulated neighbours, in this process and as processes of its own.
 
+mod acceptance;
 mod agent_files;
 mod architecture;
 mod bad_input;
