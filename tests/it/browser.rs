@@ -115,3 +115,32 @@ async fn the_page_fits_a_phone() {
     page.close().await;
     assert!(artefacts().join("phone-agent.png").exists());
 }
+
+/// A picture of sixteen pixels by sixteen, as a file a person could choose.
+fn picture(folder: &std::path::Path) -> String {
+    let path = folder.join("door.png");
+    std::fs::write(&path, crate::media::png(3000)).expect("the folder takes files");
+    path.display().to_string()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pictures_go_each_way_and_a_group_and_a_stop_are_seen() {
+    let (_sandbox, address) = sandbox("sandbox-pictures.log").await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = picture(folder.path());
+    let page = Browser::open("pictures", Screen::Desktop, &address).await;
+    page.wait_for("//*[@id='consumer-picture']").await.send_keys(&file).await.expect("it takes a file");
+    page.wait_for("//*[@id='agent-log']//a[contains(@href, '/media/')]").await;
+    page.wait_for("//*[@id='agent-picture']").await.send_keys(&file).await.expect("it takes a file");
+    page.wait_for(&said("consumer-log", "image/png, 3000 bytes")).await;
+    let field = page.wait_for("//*[@id='consumer-text']").await;
+    field.send_keys("Hello, all of you").await.expect("it takes keys");
+    page.click("consumer-group").await;
+    page.wait_for(&said("agent-log", "+13125550142: Hello, all of you")).await;
+    page.screenshot("each-way").await;
+    page.click("consumer-stop").await;
+    page.wait_for(&said("consumer-log", "You have opted out")).await;
+    page.agent("Are you there?").await;
+    page.wait_for(&told("Are you there?", "Failed")).await;
+    page.close().await;
+}

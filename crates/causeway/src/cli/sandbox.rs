@@ -175,9 +175,12 @@ async fn neighbours(secrets: &Secrets, shutdown: &Shutdown) -> anyhow::Result<Ne
 /// The configuration a user would write, read the way a user's is, and left in the folder for the other commands.
 fn configuration(data: &Path, secrets: &Secrets, neighbours: &Neighbours) -> Result<Loaded, Exit> {
     let Neighbours { genesys, netsapiens, mail } = neighbours;
+    let listen = std::net::TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr());
+    let listen = listen.context("no port is free for the bridge")?.to_string();
     let inside = |name: &str| data.join(name).display().to_string();
     let document = toml::Table::try_from(json!({
-        "http": { "listen": "127.0.0.1:0" },
+        // Pictures become links to this very listener, so its port is known beforehand.
+        "http": { "listen": listen, "public_url": format!("http://{listen}") },
         "admin": { "listen": "127.0.0.1:0", "control": format!("unix:{}", inside("control.sock")) },
         "broker": { "kind": "embedded", "path": inside("broker") },
         "ledger": { "kind": "sqlite", "path": inside("ledger.db") },
@@ -187,7 +190,7 @@ fn configuration(data: &Path, secrets: &Secrets, neighbours: &Neighbours) -> Res
         "provider": [{
             "name": "sandbox", "kind": "netsapiens", "base_url": netsapiens.base_url(), "domain": DOMAIN,
             "auth": { "kind": "api-key", "key": secrets.key }, "webhook_secrets": [secrets.event],
-            "delivered_when": "accepted",
+            "delivered_when": "accepted", "subscribe": false,
         }, {
             "name": "mail", "kind": "email", "listen": "127.0.0.1:0", "delivered_when": "accepted",
             "smtp": { "url": format!("smtp://{}", mail.address()), "tls": "none" }, "hello": "bridge.company.example",
@@ -206,7 +209,10 @@ fn configuration(data: &Path, secrets: &Secrets, neighbours: &Neighbours) -> Res
     write_private(&path, &text).with_context(|| format!("{} cannot be written", path.display()))?;
     let file = path.display().to_string();
     // The environment is another bridge's business.
-    load(&Source { file: &file, text: &text, environment: Vec::new() }, true).map_err(Exit::Config)
+    let mut loaded = load(&Source { file: &file, text: &text, environment: Vec::new() }, true).map_err(Exit::Config)?;
+    // Nobody but this machine asks for it.
+    loaded.warnings.retain(|warning| !warning.starts_with("http.public_url"));
+    Ok(loaded)
 }
 
 /// It holds the secrets of this run.

@@ -142,6 +142,7 @@ impl State {
         let member = (!others.is_empty()).then(|| from.to_owned());
         let row = NewRow { outbound: false, user_agent: String::new(), text: text.to_owned(), member };
         let row = room.sessions.add(&session, between, at, row);
+        let described = file.as_ref().map(|file| (file.media_type.clone(), file.size));
         if let Some(file) = file {
             room.files.keep(row.id, file);
         }
@@ -152,6 +153,7 @@ impl State {
             to: number.to_owned(),
             text: text.to_owned(),
             id: row.id.to_string(),
+            file: described,
         };
         room.received.push(sms);
         drop(room);

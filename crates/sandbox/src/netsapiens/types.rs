@@ -113,4 +113,6 @@ pub struct ConsumerSms {
     pub text: String,
     /// The row's id.
     pub id: String,
+    /// Type and bytes of its picture or file, where there is one.
+    pub file: Option<(String, u64)>,
 }

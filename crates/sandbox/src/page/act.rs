@@ -14,6 +14,8 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::PageState;
+use super::mail::{Attached, file};
+use crate::ConsumerFile;
 
 /// Text of one message: more than any provider takes, so that refusing it can be tried too.
 pub(super) const LONGEST: usize = 5_000;
@@ -24,7 +26,16 @@ const DUPLICATES: u32 = 2;
 #[derive(Deserialize)]
 pub(super) struct Said {
     text: String,
+    /// A picture or file beside it.
+    #[serde(default)]
+    file: Option<Attached>,
+    /// To the company and a friend at once.
+    #[serde(default)]
+    group: bool,
 }
+
+/// Who is in the group beside the consumer.
+const FRIEND: &str = "13125550143";
 
 #[derive(Deserialize)]
 pub(super) struct Switched {
@@ -46,8 +57,17 @@ pub(super) async fn consumer(
     Shared(state): Shared<Arc<PageState>>,
     said: Result<Json<Said>, JsonRejection>,
 ) -> Result<Response, Response> {
-    let text = text(said).map_err(|detail| bad(&detail))?;
-    let sent = state.netsapiens.consumer_sends(&state.consumer_number, &state.company_number, &text);
+    let Said { text, file: attached, group } = checked(said).map_err(|detail| bad(&detail))?;
+    let (from, to) = (&state.consumer_number, &state.company_number);
+    let sent = match attached.map(file).transpose().map_err(|detail| bad(&detail))? {
+        Some(file) => {
+            let size = file.bytes.len() as u64;
+            let file = ConsumerFile { media_type: file.media_type, size, bytes: file.bytes };
+            state.netsapiens.consumer_sends_file(from, to, &text, file)
+        }
+        None if group => state.netsapiens.consumer_sends_to_group(from, to, &[FRIEND], &text),
+        None => state.netsapiens.consumer_sends(from, to, &text),
+    };
     let id = sent.map_err(|error| http_error(StatusCode::CONFLICT, "not sent", &format!("{error:#}")))?;
     Ok(Json(json!({ "id": id })).into_response())
 }
@@ -56,17 +76,20 @@ pub(super) async fn agent(
     Shared(state): Shared<Arc<PageState>>,
     said: Result<Json<Said>, JsonRejection>,
 ) -> Result<Response, Response> {
-    let text = text(said).map_err(|detail| bad(&detail))?;
-    let id = state.genesys.agent_sends(&state.channel, &state.consumer_number, &text);
+    let Said { text, file: attached, .. } = checked(said).map_err(|detail| bad(&detail))?;
+    let file = attached.map(file).transpose().map_err(|detail| bad(&detail))?;
+    let files: Vec<_> = file.iter().map(|file| (&*file.name, &*file.media_type, file.bytes.clone())).collect();
+    let id = state.genesys.agent_sends_files(&state.channel, &state.consumer_number, &text, &files);
     Ok(Json(json!({ "id": id })).into_response())
 }
 
-fn text(said: Result<Json<Said>, JsonRejection>) -> Result<String, String> {
-    let Json(Said { text }) = said.map_err(|rejection| rejection.body_text())?;
-    if text.trim().is_empty() || text.chars().count() > LONGEST {
+fn checked(said: Result<Json<Said>, JsonRejection>) -> Result<Said, String> {
+    let Json(said) = said.map_err(|rejection| rejection.body_text())?;
+    let nothing = said.text.trim().is_empty() && said.file.is_none();
+    if nothing || said.text.chars().count() > LONGEST {
         return Err("text must not be empty, nor longer than 5000 characters".to_owned());
     }
-    Ok(text)
+    Ok(said)
 }
 
 /// Throws one of the switches of the page.

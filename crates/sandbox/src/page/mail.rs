@@ -43,7 +43,7 @@ pub(super) struct Written {
 }
 
 #[derive(Deserialize)]
-struct Attached {
+pub(super) struct Attached {
     name: String,
     #[serde(rename = "type")]
     media_type: String,
@@ -67,7 +67,7 @@ fn checked(written: Result<Json<Written>, JsonRejection>) -> Result<Written, Str
     Ok(written)
 }
 
-fn file(attached: Attached) -> Result<MailFile, String> {
+pub(super) fn file(attached: Attached) -> Result<MailFile, String> {
     let bytes = STANDARD.decode(&attached.data).map_err(|_| "the data of a file is not base64".to_owned())?;
     let media_type = Some(attached.media_type).filter(|one| one.contains('/'));
     let media_type = media_type.unwrap_or_else(|| "application/octet-stream".to_owned());

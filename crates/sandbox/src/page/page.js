@@ -57,7 +57,14 @@
     const item = make("li", message.mine ? "mine" : "");
     item.dataset.id = message.id;
     item.dataset.testid = "message";
-    const bubble = make("div", "bubble", message.text);
+    const bubble = make("div", "bubble");
+    // What is hosted by this bridge can be opened; nothing else of a text becomes a link.
+    for (const part of message.text.split(/(http:\/\/127\.0\.0\.1:\d+\/media\/[\w-]+)/)) {
+      if (!part.startsWith("http://127.0.0.1:")) { bubble.append(part); continue; }
+      const link = make("a", "", part);
+      [link.href, link.target, link.rel] = [part, "_blank", "noopener noreferrer"];
+      bubble.append(link);
+    }
     if (message.subject) bubble.prepend(make("b", "", message.subject));
     if ((message.files || []).length) bubble.append(make("span", "files", `Attached: ${message.files.join(", ")}`));
     item.append(bubble);
@@ -301,6 +308,24 @@
       }
     });
   }
+
+  /* Pictures, STOP, and a group of two. */
+  for (const who of ["consumer", "agent"]) {
+    const [input, box] = [byId(`${who}-picture`), byId(`${who}-text`)];
+    input.addEventListener("change", async () => {
+      const [chosen] = input.files;
+      if (!chosen) return;
+      if (chosen.size > MOST) trouble("A picture of this page may have 1 MB.");
+      else if (await post(who, { text: box.value, file: { name: chosen.name, type: chosen.type, data: await base64(chosen) } })) box.value = "";
+      input.value = "";
+    });
+  }
+  byId("consumer-stop").addEventListener("click", () => post("consumer", { text: "STOP" }));
+  byId("consumer-group").addEventListener("click", async () => {
+    const box = byId("consumer-text");
+    if (!box.value.trim()) trouble("Write what the group shall read, and then send it there.");
+    else if (await post("consumer", { text: box.value, group: true })) box.value = "";
+  });
 
   /* Phone or mail, and tabs of small screens. */
   const main = document.querySelector("main");

@@ -85,7 +85,18 @@ async fn the_page_is_one_file_that_runs_only_its_own_code() {
     let html = std::str::from_utf8(&page.body).unwrap();
     assert_eq!(html.matches(&format!("nonce=\"{nonce}\"")).count(), 2, "one style, one script");
     assert!(!html.contains("{{") && !html.contains("innerHTML") && !html.contains("src=\""));
-    for id in ["consumer-text", "agent-send", "agent-log", "walk", "fault-slow", "fault-duplicate-webhooks"] {
+    for id in [
+        "consumer-picture",
+        "consumer-stop",
+        "consumer-group",
+        "agent-picture",
+        "consumer-text",
+        "agent-send",
+        "agent-log",
+        "walk",
+        "fault-slow",
+        "fault-duplicate-webhooks",
+    ] {
         assert!(html.contains(&format!("id=\"{id}\"")), "{id}");
     }
     let again = house.caller.call(Method::GET, &url, &[], "", PATIENCE).await.unwrap();
@@ -198,4 +209,26 @@ async fn mail_is_written_on_both_sides() {
         assert_eq!(house.post("/mail/consumer", &wrong).await.status, StatusCode::BAD_REQUEST, "{wrong}");
     }
     assert_eq!(house.post("/mail/bounce", &json!({ "id": "none" })).await.status, StatusCode::CONFLICT);
+}
+
+#[tokio::test]
+async fn pictures_and_a_group_are_in_the_view() {
+    let house = house().await;
+    let file = json!({ "name": "p.png", "type": "image/png", "data": "iVBORw0KGgo=" });
+    for (path, body) in [
+        ("/consumer", json!({ "text": "", "file": file })),
+        ("/consumer", json!({ "text": "to all", "group": true })),
+        ("/agent", json!({ "text": "Look", "file": file })),
+    ] {
+        assert_eq!(house.post(path, &body).await.status, StatusCode::OK, "{body}");
+    }
+    let view = house.view().await;
+    assert_eq!(view["phone"][0]["files"], json!(["image/png, 8 bytes"]));
+    assert_eq!(view["phone"][1]["text"], json!("to all"));
+    assert_eq!(view["desk"][0]["text"], json!("Look"));
+    let media = house.state.genesys.media();
+    assert_eq!((media.len(), media[0].bytes.len()), (1, 8));
+    let wrong = json!({ "text": "x", "file": { "name": "p", "type": "image/png", "data": "no base64!" } });
+    assert_eq!(house.post("/consumer", &wrong).await.status, StatusCode::BAD_REQUEST);
+    assert_eq!(house.post("/consumer", &json!({ "text": " " })).await.status, StatusCode::BAD_REQUEST);
 }

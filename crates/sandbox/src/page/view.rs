@@ -29,15 +29,26 @@ fn phone(state: &PageState) -> Value {
     let mut log = Vec::new();
     for sms in state.netsapiens.consumer_messages() {
         if sms.from == state.consumer_number {
-            log.push((sms.at, json!({ "id": sms.id, "mine": true, "text": sms.text, "at": sms.at })));
+            let files = files(sms.file);
+            log.push((sms.at, json!({ "id": sms.id, "mine": true, "text": sms.text, "files": files, "at": sms.at })));
         }
     }
     for sms in state.netsapiens.sent() {
-        if sms.to == state.consumer_number {
-            log.push((sms.at, json!({ "id": sms.id, "mine": false, "text": sms.text, "at": sms.at })));
+        if is_theirs(state, &sms.to) {
+            let files = files(sms.file.map(|file| (file.media_type, file.bytes.len() as u64)));
+            log.push((sms.at, json!({ "id": sms.id, "mine": false, "text": sms.text, "files": files, "at": sms.at })));
         }
     }
     newest(log)
+}
+
+/// Whether a number is the consumer's, or a group's with the consumer in it.
+fn is_theirs(state: &PageState, numbers: &str) -> bool {
+    numbers.split(',').any(|number| number == state.consumer_number)
+}
+
+fn files(file: Option<(String, u64)>) -> Vec<String> {
+    file.into_iter().map(|(media_type, size)| format!("{media_type}, {size} bytes")).collect()
 }
 
 /// What the agent sees.
@@ -45,7 +56,7 @@ fn desk(state: &PageState) -> Value {
     let receipts = receipts(state);
     let mut log = Vec::new();
     for message in state.genesys.messages() {
-        if message.from == state.consumer_number {
+        if is_theirs(state, &message.from) {
             let id = message.message_id.unwrap_or_default();
             log.push((message.at, json!({ "id": id, "mine": false, "text": message.text, "at": message.at })));
         }
