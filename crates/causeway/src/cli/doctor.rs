@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use broker::{Broker, QueueReport, State};
 use clap::Args;
+use email::outgoing::{Sending, SmtpSender};
 use http::Method;
 use jiff::Timestamp;
 use ledger::Ledger;
@@ -85,6 +86,7 @@ impl Doctor {
             }
         }
         accounts(&config, &http, &clock, ledger.as_ref(), &mut report).await;
+        mail_servers(&config, &mut report).await;
         mailboxes(&config, &mut report).await;
         if let Some(ledger) = ledger {
             ledger.close().await;
@@ -210,6 +212,26 @@ async fn accounts(config: &Config, http: &HttpClient, clock: &Clock, ledger: Opt
             Err(error) => report.unseen(&error.to_string()),
         }
         subscriptions(config, &provider, clock.now(), report).await;
+    }
+}
+
+/// Connects to every server that takes mail and logs in, and sends nothing.
+async fn mail_servers(config: &Config, report: &mut Report) {
+    for (name, provider) in mail::providers(config) {
+        let sender = match mail::smtp(config, name, provider).map(|server| server.map(SmtpSender::new).transpose()) {
+            Ok(Ok(Some(sender))) => sender,
+            Ok(Ok(None)) => continue,
+            Ok(Err(error)) | Err(error) => {
+                report.finding(&format!("provider {name}: {error:#}"));
+                continue;
+            }
+        };
+        match sender.probe().await {
+            Ok(()) => report.well(&format!("the mail server of provider {name} takes mail from us")),
+            Err(Sending::LoginRefused { cause }) => report.finding(&cause),
+            Err(Sending::Unavailable { cause }) => report.unseen(&cause),
+            Err(other) => report.unseen(&format!("the mail server of provider {name}: {}", other.word())),
+        }
     }
 }
 
