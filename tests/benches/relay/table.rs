@@ -146,11 +146,12 @@ fn print_row(senders: u64, row: &Row, floor: &Row) {
 
 /// The numbers to reach, and whether they were.
 pub(crate) fn judge(rows: &[(u64, Vec<Row>)]) {
-    let of = |senders: u64, name: &str| {
+    let row = |senders: u64, name: &str| {
         let (_, rows) = rows.iter().find(|(number, _)| *number == senders)?;
         let row = rows.iter().find(|row| row.name.split_whitespace().eq(name.split_whitespace()))?;
-        Some(row.ratios(&rows[0]))
+        Some((row, &rows[0]))
     };
+    let of = |senders: u64, name: &str| row(senders, name).map(|(row, floor)| row.ratios(floor));
     println!("the numbers to reach, as ratios to the floor");
     for (ledger, least) in [("SQLite", 0.7), ("PostgreSQL", 0.5)] {
         let name = format!("inbound RabbitMQ {ledger}");
@@ -161,6 +162,11 @@ pub(crate) fn judge(rows: &[(u64, Vec<Row>)]) {
         if let Some(ratios) = of(1, &name) {
             verdict(&format!("{name}, 1 sender: p50"), ratios.p50, 2.0, false);
             verdict(&format!("{name}, 1 sender: p99"), ratios.p99, 3.0, false);
+        }
+        // Not a ratio: the far sides of the benchmark answer at once, which is what the number is about.
+        if let Some((row, _)) = row(1, &name) {
+            let p99 = row.median(|round| round.delivered.p99);
+            verdict(&format!("{name}, 1 sender: a text at Genesys, p99 ms"), p99, 100.0, false);
         }
     }
 }
