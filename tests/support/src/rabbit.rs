@@ -1,8 +1,8 @@
 use std::fs::{self, File};
 use std::net::TcpStream;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
@@ -253,10 +253,15 @@ impl RabbitNode {
 
     /// Makes virtual hosts `t1` to `t{count}` in one go.
     pub fn make_vhosts(&self, count: usize) {
+        self.make_more_vhosts(1..=count);
+    }
+
+    fn make_more_vhosts(&self, numbers: RangeInclusive<usize>) {
+        let (first, last) = numbers.into_inner();
         let made = format!(
             "lists:foreach(fun(N) -> V = list_to_binary([$t | integer_to_list(N)]), rabbit_vhost:add(V, <<\"guest\">>), \
              rabbit_auth_backend_internal:set_permissions(<<\"guest\">>, V, <<\".*\">>, <<\".*\">>, <<\".*\">>, <<\"guest\">>) \
-             end, lists:seq(1, {count}))."
+             end, lists:seq({first}, {last}))."
         );
         self.rabbitmqctl(&["eval", &made]);
     }
@@ -366,33 +371,42 @@ impl RabbitCluster {
     }
 }
 
-/// Virtual hosts a shared node has.
-const VHOSTS: usize = 64;
+/// Virtual hosts a shared node is given at once: a command for each would take longer than the tests.
+const VHOSTS: usize = 32;
 
 struct SharedNode {
-    node: Mutex<RabbitNode>,
-    next: AtomicUsize,
+    node: RabbitNode,
+    made: usize,
+    used: usize,
+}
+
+impl SharedNode {
+    fn vhost(&mut self) -> String {
+        if self.used == self.made {
+            self.node.make_more_vhosts(self.made + 1..=self.made + VHOSTS);
+            self.made += VHOSTS;
+        }
+        self.used += 1;
+        self.node.url(&format!("t{}", self.used))
+    }
 }
 
 /// An empty virtual host on a node that all tests of this process share, for tests that leave the node alone. Where one is
 /// given, it stands for both versions.
 ///
 /// # Panics
-/// When the node does not start, or more hosts are asked for than it has.
+/// When the node does not start.
 pub fn shared_vhost(version: Version) -> String {
     if let Some(url) = given::vhost() {
         return url;
     }
-    static NODES: [OnceLock<SharedNode>; 2] = [OnceLock::new(), OnceLock::new()];
+    static NODES: [OnceLock<Mutex<SharedNode>>; 2] = [OnceLock::new(), OnceLock::new()];
     let shared = NODES[version as usize].get_or_init(|| {
         let node = RabbitNode::start(version);
         announce(&node);
-        node.make_vhosts(VHOSTS);
-        SharedNode { node: Mutex::new(node), next: AtomicUsize::new(1) }
+        Mutex::new(SharedNode { node, made: 0, used: 0 })
     });
-    let number = shared.next.fetch_add(1, Ordering::Relaxed);
-    assert!(number <= VHOSTS, "this process uses more than {VHOSTS} virtual hosts");
-    shared.node.lock().expect("nobody panics while holding a node").url(&format!("t{number}"))
+    shared.lock().expect("nobody panics while holding a node").vhost()
 }
 
 /// A green run must be seen to have used a real broker.
