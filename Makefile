@@ -38,9 +38,10 @@ torture: ## ten minutes of load while everything fails (SEED=… repeats a run; 
 bench: ## measure Causeway beside the least a relay can do, and its parts (BENCH_FULL=1 with a million messages waiting)
 	@scripts/install-test-deps
 	@echo "Building optimised. A first build takes some minutes."
-	cargo build --release -p causeway -p tests --bin causeway --bench relay --bench mail
+	cargo build --release -p causeway -p tests --bin causeway --bench relay --bench mail --bench media
 	cargo bench --profile release -p causeway -p tests --bench relay -- $(if $(BENCH_FULL),--full) $(BENCH)
 	cargo bench --profile release -p causeway -p tests --bench mail
+	cargo bench --profile release -p causeway -p tests --bench media
 	cargo bench -p broker --bench embedded
 	cargo bench -p ledger --bench sqlite
 	cargo bench -p ledger --bench postgres

@@ -12,6 +12,8 @@ mod backlog;
 mod bridge;
 #[path = "relay/far.rs"]
 mod far;
+#[path = "relay/figures.rs"]
+mod figures;
 #[path = "relay/floor.rs"]
 mod floor;
 #[path = "relay/load.rs"]
@@ -106,7 +108,7 @@ async fn measure(options: &Options, mut node: RabbitNode, postgres: &PostgresSer
         let took = recovery::measure(&far, &mut node, "t32", &folder.path().join("recovery")).await?;
         let worst = took.iter().max().copied().unwrap_or_default().as_secs_f64();
         println!("\nfrom the first connection RabbitMQ accepts after a kill to the first text through: {took:.2?}");
-        table::verdict("seconds to recover, the longest of them", worst, 5.0, false);
+        figures::verdict("seconds to recover, the longest of them", worst, 5.0, false);
     }
     far.desk().check_none_twice()
 }
@@ -139,10 +141,10 @@ async fn backlogs(far: &Far, node: &RabbitNode, folder: &Path, full: bool) -> an
             let drained = backlog::causeway(far, queues, &own, case).await;
             let drained = drained.with_context(|| format!("{name}, {case:?}"))?;
             backlog::row(&name, case, &drained, Some(&floor));
-            most = most.max(table::megabytes(drained.draining.max(drained.filling)));
+            most = most.max(figures::megabytes(drained.draining.max(drained.filling)));
         }
     }
     println!();
-    table::verdict("megabytes, the most of any process", most, 100.0, false);
+    figures::verdict("megabytes, the most of any process", most, 100.0, false);
     Ok(())
 }

@@ -10,9 +10,9 @@ use tokio::time::timeout;
 
 use super::bridge::{Bridge, Causeway};
 use super::far::{Desk, Far};
+use super::figures::megabytes;
 use super::load::{Door, Kind, Line};
 use super::settings::{Books, Queues, Settings};
-use super::table::megabytes;
 
 const SENDERS: u64 = 64;
 /// The slowest drain that is waited for: a hundred messages a second.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::figures::{Latency, megabytes, verdict};
 use super::load::Round;
 
 /// One round of one subject.
@@ -11,14 +12,6 @@ pub(crate) struct Measured {
     receipts: Option<Latency>,
     cpu: f64,
     peak: u64,
-}
-
-/// In milliseconds.
-#[derive(Clone, Copy)]
-struct Latency {
-    p50: f64,
-    p99: f64,
-    max: f64,
 }
 
 /// The rounds of one subject with one number of senders.
@@ -45,15 +38,6 @@ impl Measured {
             cpu: cpu.as_secs_f64() * 1e6 / round.messages as f64,
             peak,
         }
-    }
-}
-
-impl Latency {
-    fn of(mut all: Vec<Duration>) -> Self {
-        all.sort_unstable();
-        let at = |part: f64| all.get((all.len() as f64 * part) as usize).or(all.last()).copied().unwrap_or_default();
-        let milliseconds = |time: Duration| time.as_secs_f64() * 1e3;
-        Self { p50: milliseconds(at(0.5)), p99: milliseconds(at(0.99)), max: milliseconds(at(1.0)) }
     }
 }
 
@@ -93,10 +77,6 @@ impl Row {
         let max = all.iter().map(|latency| latency.max).fold(0.0, f64::max);
         (!all.is_empty()).then(|| Latency { p50: part(|one| one.p50), p99: part(|one| one.p99), max })
     }
-}
-
-pub(crate) fn megabytes(bytes: u64) -> f64 {
-    bytes as f64 / 1e6
 }
 
 pub(crate) fn median(mut all: Vec<f64>) -> f64 {
@@ -169,12 +149,4 @@ pub(crate) fn judge(rows: &[(u64, Vec<Row>)]) {
             verdict(&format!("{name}, 1 sender: a text at Genesys, p99 ms"), p99, 100.0, false);
         }
     }
-}
-
-/// Prints one number beside what it should be.
-pub(crate) fn verdict(what: &str, is: f64, should: f64, at_least: bool) {
-    let reached = if at_least { is >= should } else { is <= should };
-    let words = if at_least { "at least" } else { "at most" };
-    let reached = if reached { "reached" } else { "MISSED" };
-    println!("  {what:<58} {is:>8.2}   {words:<8} {should:>6.1}   {reached}");
 }
