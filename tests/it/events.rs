@@ -444,6 +444,22 @@ async fn a_subscription_that_cannot_be_made_raises_an_alarm() {
     world.end().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_user_that_is_refused_keeps_no_other_from_a_subscription() {
+    const ANOTHER: &str = "9001";
+    let more = format!(
+        "[[channel]]\nid = \"13125550199\"\nkind = \"sms\"\nprovider = \"crexendo\"\nuser = \"{ANOTHER}\"\nsecrets = [\"other\"]"
+    );
+    let world = only_subscribed(Settings { more, ..subscribing() }, |neighbours| {
+        neighbours.netsapiens.faults().refuse_subscriptions(1);
+    })
+    .await;
+    subscribed(&world, "made for the other user", |one| one.user == ANOTHER).await;
+    let expected = ["subscription-expiring".to_owned()];
+    world.until("the alarm of the first", async |world| (alarms(world).await == expected).then_some(())).await;
+    world.end().await;
+}
+
 /// Two replicas of every role, and one of them looks through the sessions.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_replicas_poll_once() {

@@ -49,6 +49,15 @@ pub(crate) struct Keeper {
     mended: HashSet<String>,
 }
 
+/// What one look at every subscription found and did.
+#[derive(Default)]
+struct Pass {
+    changed: bool,
+    lost_some: bool,
+    mended: HashSet<String>,
+    in_error_again: usize,
+}
+
 impl Subscribe {
     fn url(&self, provider: &Provider) -> Option<Private<String>> {
         let path = provider.event_path()?;
@@ -128,40 +137,64 @@ impl Keeper {
             expires: now.saturating_add(LIVES).unwrap_or(Timestamp::MAX),
             preferred_server: self.plan.preferred_server.clone(),
         };
-        let (mut lost_some, mut changed, mut mended) = (false, false, HashSet::new());
+        let mut pass = Pass::default();
         for wanted in users.iter().map(wanted) {
-            let mut same = found.iter().filter(|one| one.user == wanted.user && one.post_url == wanted.post_url);
-            let Some(one) = same.next() else {
-                changed = true;
-                lost_some = true;
-                make(provider, &wanted).await?;
-                continue;
-            };
-            for twin in same {
-                // It would post every event once more.
-                provider.unsubscribe(twin).await?;
-            }
-            if is_in_error(one) {
-                lost_some = true;
-                changed = true;
-                tracing::warn!(provider = %provider.name(), "an event subscription is in error; mending it");
-                if self.mended.contains(&one.id) {
-                    provider.unsubscribe(one).await?;
-                    make(provider, &wanted).await?;
-                } else {
-                    mended.insert(one.id.clone());
-                    provider.renew(one, &wanted).await?;
-                }
-            } else if needs_renewal(one, now) {
-                changed = true;
-                provider.renew(one, &wanted).await?;
+            // What is wrong with one user's must not keep the others' from being made and renewed.
+            if let Err(error) = self.mend_one(provider, &wanted, &found, &mut pass, now).await {
+                tracing::warn!(provider = %provider.name(), %error, "an event subscription cannot be made or mended");
             }
         }
-        self.mended = mended;
-        let found = if changed { provider.subscriptions().await? } else { found };
+        self.mended = pass.mended;
+        let found = if pass.changed { provider.subscriptions().await? } else { found };
         self.end_stale(provider, &found, &post_url).await?;
-        let told = told(provider, users, &found, &post_url, now);
-        Ok(Kept { told: Some(told), lost_some })
+        let mut told = told(provider, users, &found, &post_url, now);
+        if pass.in_error_again > 0 {
+            let problem = format!(
+                "{} event subscriptions of provider {} are in error although they were mended; check that http.public_url is \
+                 reached from outside",
+                pass.in_error_again,
+                provider.name()
+            );
+            told.problem.get_or_insert(problem);
+        }
+        Ok(Kept { told: Some(told), lost_some: pass.lost_some })
+    }
+
+    async fn mend_one(
+        &self,
+        provider: &Provider,
+        wanted: &WantedSubscription,
+        found: &[Subscription],
+        pass: &mut Pass,
+        now: Timestamp,
+    ) -> Result<(), SendError> {
+        let mut same = found.iter().filter(|one| one.user == wanted.user && one.post_url == wanted.post_url);
+        let Some(one) = same.next() else {
+            pass.changed = true;
+            pass.lost_some = true;
+            return make(provider, wanted).await;
+        };
+        for twin in same {
+            // It would post every event once more.
+            provider.unsubscribe(twin).await?;
+        }
+        if is_in_error(one) {
+            pass.changed = true;
+            pass.lost_some = true;
+            tracing::warn!(provider = %provider.name(), "an event subscription is in error; mending it");
+            if self.mended.contains(&one.id) {
+                pass.in_error_again += 1;
+                provider.unsubscribe(one).await?;
+                return make(provider, wanted).await;
+            }
+            pass.mended.insert(one.id.clone());
+            return provider.renew(one, wanted).await;
+        }
+        if needs_renewal(one, now) {
+            pass.changed = true;
+            return provider.renew(one, wanted).await;
+        }
+        Ok(())
     }
 
     /// Those with a secret that was handed out before: their events come twice.

@@ -221,8 +221,9 @@ impl Account {
         bool::from(self.config.webhook_secrets.iter().map(matches).fold(Choice::from(0), |found, one| found | one))
     }
 
-    /// Nothing but what a firewall lets pass: the secret is in the path, and there is no query (section 5.1).
-    pub(crate) fn event_path(&self) -> Option<Private<String>> {
+    /// Where its events are posted to, below our own URL; nothing without a secret. Nothing but what a firewall lets pass: the
+    /// secret is in the path, and there is no query (section 5.1).
+    pub fn event_path(&self) -> Option<Private<String>> {
         let secret = self.config.webhook_secrets.first()?.expose_secret();
         Some(format!("/netsapiens/{}/{}", url_segment(self.config.name.as_str()), url_segment(secret)).into())
     }

@@ -2,12 +2,10 @@ use anyhow::Context;
 use clap::Subcommand;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use jiff::{SignedDuration, Timestamp};
-use secrecy::ExposeSecret;
 use serde::Serialize;
 use sms::{Created, EventModel, Subscription, WantedSubscription};
 
 use super::{Desk, cell, confirmed, time};
-use crate::config::ProviderKind;
 
 /// How long a subscription is asked for where nobody says so.
 const DAYS: i64 = 365;
@@ -71,12 +69,9 @@ fn event_url(desk: &Desk<'_>) -> anyhow::Result<String> {
     let name = desk.account.name();
     let public =
         desk.config.http.public_url.as_deref().context("http.public_url is missing: nobody could post events")?;
-    let secret = desk.config.provider(name).and_then(|provider| match &provider.kind {
-        ProviderKind::NetSapiens(settings) => settings.webhook_secrets.first(),
-        ProviderKind::Email(_) => None,
-    });
-    let secret = secret.context("webhook_secret_files of the provider holds no secret")?;
-    Ok(format!("{public}/netsapiens/{name}/{}", secret.expose_secret()))
+    let path = desk.account.event_path();
+    let path = path.with_context(|| format!("webhook_secret_files of provider {name} holds no secret"))?;
+    Ok(format!("{public}{}", path.expose()))
 }
 
 fn model() -> impl TypedValueParser<Value = EventModel> {
