@@ -26,6 +26,7 @@ const ADDRESS: usize = 2_000;
 
 const TYPES: &[&str] = &["mimetype", "mime", "mimeType", "contentType"];
 const NAMES: &[&str] = &["filename", "fileName", "name"];
+const ADDRESSES: &[&str] = &["url", "href", "src"];
 const CAPTIONS: &[&str] = &["text", "caption", "title"];
 
 /// Looks through a whole message. What is a reference is one whole text: a sentence that mentions one is a sentence.
@@ -83,9 +84,12 @@ fn media_type(object: &Map<String, Value>) -> Option<String> {
     TYPES.iter().find_map(|key| reader::text(object, key).filter(|kind| kind.contains('/') && kind.len() <= NAME))
 }
 
-/// An address is a file's only where what stands around it says that it is a file: a button has an address as well.
+/// An address is a file's only where what stands around it says that it is a file: a button has an address as well, and
+/// what has a file at Genesys has addresses of its own inside, such as that of a small picture for the agent's page, which no
+/// consumer is to see.
 fn describes_a_file(key: &str, object: &Map<String, Value>) -> bool {
-    !CAPTIONS.contains(&key) && (media_type(object).is_some() || object.contains_key("mediaType"))
+    let is_at_genesys = object.values().any(|value| value.as_str().is_some_and(|text| text.starts_with(SCHEME)));
+    ADDRESSES.contains(&key) && !is_at_genesys && (media_type(object).is_some() || object.contains_key("mediaType"))
 }
 
 fn is_address(text: &str) -> bool {
@@ -154,6 +158,7 @@ mod tests {
         assert_eq!(found(&file).files[0].place, place);
         for other in [
             json!({ "text": "https://shop.example/" }),
+            json!({ "contentType": "text/plain", "callbackUrl": "https://inside.example/" }),
             json!({ "button": { "title": "Shop", "url": "https://shop.example/" } }),
             json!({ "mime": "text/html", "text": "https://shop.example/" }),
             json!({ "mime": "image/png", "url": "http://plain.example/" }),
@@ -161,5 +166,8 @@ mod tests {
         ] {
             assert!(found(&other).files.is_empty(), "{other}");
         }
+        let at_genesys =
+            json!({ "mime": "image/png", "url": "genesys://nexus/1", "src": "https://inside.example/1.png" });
+        assert_eq!(found(&at_genesys).files.len(), 1, "the agent's own small picture is nobody else's");
     }
 }
