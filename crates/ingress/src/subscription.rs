@@ -55,7 +55,8 @@ struct Pass {
     changed: bool,
     lost_some: bool,
     mended: HashSet<String>,
-    in_error_again: usize,
+    /// The first trouble, for whoever must act.
+    problem: Option<String>,
 }
 
 impl Subscribe {
@@ -113,10 +114,7 @@ impl Keeper {
         };
         match self.mend(provider, users, found, now).await {
             Ok(kept) => kept,
-            Err(error) => {
-                let problem = format!("an event subscription cannot be made or mended: {error}");
-                Kept { told: Some(Told { expires: None, problem: Some(problem) }), lost_some: false }
-            }
+            Err(error) => Kept { told: Some(Told { expires: None, problem: Some(cannot(&error)) }), lost_some: false },
         }
     }
 
@@ -142,21 +140,14 @@ impl Keeper {
             // What is wrong with one user's must not keep the others' from being made and renewed.
             if let Err(error) = self.mend_one(provider, &wanted, &found, &mut pass, now).await {
                 tracing::warn!(provider = %provider.name(), %error, "an event subscription cannot be made or mended");
+                pass.problem.get_or_insert_with(|| cannot(&error));
             }
         }
         self.mended = pass.mended;
         let found = if pass.changed { provider.subscriptions().await? } else { found };
         self.end_stale(provider, &found, &post_url).await?;
         let mut told = told(provider, users, &found, &post_url, now);
-        if pass.in_error_again > 0 {
-            let problem = format!(
-                "{} event subscriptions of provider {} are in error although they were mended; check that http.public_url is \
-                 reached from outside",
-                pass.in_error_again,
-                provider.name()
-            );
-            told.problem.get_or_insert(problem);
-        }
+        told.problem = pass.problem.or(told.problem);
         Ok(Kept { told: Some(told), lost_some: pass.lost_some })
     }
 
@@ -183,7 +174,13 @@ impl Keeper {
             pass.lost_some = true;
             tracing::warn!(provider = %provider.name(), "an event subscription is in error; mending it");
             if self.mended.contains(&one.id) {
-                pass.in_error_again += 1;
+                pass.problem.get_or_insert_with(|| {
+                    format!(
+                        "an event subscription of provider {} is in error although it was mended; check that http.public_url \
+                         is reached from outside",
+                        provider.name()
+                    )
+                });
                 provider.unsubscribe(one).await?;
                 return make(provider, wanted).await;
             }
@@ -212,6 +209,10 @@ impl Keeper {
         }
         Ok(())
     }
+}
+
+fn cannot(error: &SendError) -> String {
+    format!("an event subscription cannot be made or mended: {error}")
 }
 
 async fn make(provider: &Provider, wanted: &WantedSubscription) -> Result<(), SendError> {
