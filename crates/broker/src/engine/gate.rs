@@ -1,10 +1,11 @@
-//! The gate before every call abroad: pace, and a breaker for each target (a tenant or account, a channel, a number).
+//! The gate before every call abroad: pace, and a breaker for each target (a tenant or account, a channel, a number), and
+//! how many calls a tenant or account gets at a time.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep_until};
 
 use crate::Pace;
@@ -36,6 +37,8 @@ pub(super) struct Gates {
     paces: HashMap<String, Pace>,
     /// Messages a refused target may hold.
     held: usize,
+    /// Calls at a time on one tenant or account. All that is in hand of all partitions would be a connection each.
+    calls: usize,
 }
 
 /// One target refuses what is called on it, and holds as much as it may.
@@ -63,6 +66,7 @@ impl Gates {
             gates: Mutex::default(),
             paces,
             held: usize::from(prefetch / 4).max(1),
+            calls: usize::from(prefetch).max(1),
         }
     }
 
@@ -71,7 +75,7 @@ impl Gates {
         if let Some(gate) = gates.get(target) {
             return Arc::clone(gate);
         }
-        let gate = Arc::new(Gate::new(target, self.paces.get(target).copied()));
+        let gate = Arc::new(Gate::new(target, self.paces.get(target).copied(), self.calls));
         gates.insert(target.to_owned(), Arc::clone(&gate));
         gate
     }
@@ -83,7 +87,24 @@ impl Gates {
         for target in targets {
             passes.push(Gate::pass(&self.of(target), self.held).await?);
         }
-        Ok(Passes { passes, accounts: Arc::clone(&self.accounts) })
+        let place = self.place(&mut passes).await?;
+        Ok(Passes { passes, accounts: Arc::clone(&self.accounts), _place: place })
+    }
+
+    /// Waits for a place among the calls on the account. Nobody waits for a breaker with a place in hand, or a channel that
+    /// is down would take all places of its neighbours.
+    async fn place(&self, passes: &mut [Pass]) -> Result<Option<OwnedSemaphorePermit>, Faulty> {
+        let Some(account) = passes.last().map(|pass| Arc::clone(&pass.gate)) else { return Ok(None) };
+        loop {
+            let place = Arc::clone(&account.places).acquire_owned().await.ok();
+            if passes.iter().all(Pass::still_holds) {
+                return Ok(place);
+            }
+            drop(place);
+            for pass in passes.iter_mut().filter(|pass| !pass.still_holds()) {
+                pass.probe = pass.gate.wait_for_leave(self.held).await?;
+            }
+        }
     }
 }
 
@@ -91,6 +112,7 @@ impl Gates {
 pub(super) struct Passes {
     passes: Vec<Pass>,
     accounts: Arc<Accounts>,
+    _place: Option<OwnedSemaphorePermit>,
 }
 
 impl Passes {
@@ -142,6 +164,7 @@ struct Gate {
     interval: Option<Duration>,
     state: Mutex<State>,
     changed: Notify,
+    places: Arc<Semaphore>,
     open: metrics::Gauge,
 }
 
@@ -184,7 +207,7 @@ impl Drop for Waiting<'_> {
 }
 
 impl Gate {
-    fn new(name: &str, pace: Option<Pace>) -> Self {
+    fn new(name: &str, pace: Option<Pace>, calls: usize) -> Self {
         let open = metrics::gauge!("causeway_breaker_open", "target" => name.to_owned());
         open.set(0.0);
         let state = State {
@@ -197,7 +220,8 @@ impl Gate {
             next: Instant::now(),
         };
         let interval = pace.map(Pace::interval);
-        Self { name: name.to_owned(), interval, state: Mutex::new(state), changed: Notify::new(), open }
+        let places = Arc::new(Semaphore::new(calls));
+        Self { name: name.to_owned(), interval, state: Mutex::new(state), changed: Notify::new(), places, open }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -302,6 +326,11 @@ impl State {
 }
 
 impl Pass {
+    /// Whether the breaker has not opened since it let this call through.
+    fn still_holds(&self) -> bool {
+        self.probe || self.gate.lock().mode == Mode::Closed
+    }
+
     fn well(mut self) {
         self.told = true;
         let gate = Arc::clone(&self.gate);

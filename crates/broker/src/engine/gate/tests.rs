@@ -211,3 +211,38 @@ async fn a_channel_that_answers_keeps_its_account_open() {
     refused(&gates, "third").await;
     assert_eq!(*told.lock().unwrap(), [true]);
 }
+
+/// As many calls as there are places, on one account by way of several channels.
+async fn take_all_places(gates: &Gates) -> Vec<Passes> {
+    let mut under_way = Vec::new();
+    for number in 0..16 {
+        let names = targets(&[["sales", "support"][number % 2], "crexendo"]);
+        under_way.push(gates.pass(&names).now_or_never().expect("a place").expect("nothing is refused"));
+    }
+    under_way
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_account_gets_so_many_calls_at_a_time() {
+    let gates = gates();
+    let mut under_way = take_all_places(&gates).await;
+    assert!(!may_call(&gates, &["marketing", "crexendo"]), "the account's channels share its places");
+    assert!(may_call(&gates, &["sales", "other"]), "other accounts have their own");
+    under_way.pop().expect("one of them").told(&Told::Nothing);
+    assert!(may_call(&gates, &["marketing", "crexendo"]), "a call that ended leaves its place, whatever it told");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waited_for_a_place_looks_at_the_breaker_again() {
+    let gates = gates();
+    let mut under_way = take_all_places(&gates).await;
+    let names = targets(&["sales", "crexendo"]);
+    let mut waits = Box::pin(gates.pass(&names));
+    assert!(waits.as_mut().now_or_never().is_none());
+    let down = Told::Trouble { target: "sales", after: Some(FIRST) };
+    under_way.swap_remove(0).told(&down);
+    assert!(waits.as_mut().now_or_never().is_none(), "there is a place, but the channel is in trouble by now");
+    assert!(may_call(&gates, &["support", "crexendo"]), "and the place is left to others meanwhile");
+    advance(FIRST).await;
+    assert!(waits.await.expect("its turn").is_probe());
+}
