@@ -12,6 +12,7 @@ mod crash;
 mod crash_points;
 mod dead_letters;
 mod events;
+mod firewall;
 mod http;
 mod mail;
 mod mail_both_ways;

@@ -16,10 +16,11 @@ use tokio::sync::watch;
 use crate::consent::{Answers, Stops};
 use crate::directory::{Account, Channel, Directory};
 use crate::files::Files;
+use crate::firewall::Firewalls;
 use crate::maybe_sent::MaybeSent;
 use crate::parts::{Letter, Place};
 use crate::pictures::{Darkroom, Loaded};
-use crate::verdict;
+use crate::{firewall, verdict};
 
 /// What this room needs to know.
 #[derive(Debug, Clone)]
@@ -54,8 +55,15 @@ pub(crate) const PICTURE_TIMEOUT: Duration = Duration::from_secs(45);
 /// A fault of the broker that no reconnect mends.
 pub async fn run(config: Config, deps: Deps, shutdown: Shutdown) -> anyhow::Result<()> {
     let broker = deps.broker.clone();
-    let (expire, maybe_sent, stops) = (config.consume.expire, MaybeSent::default(), Stops::default());
-    let room = Room { deps, expire, maybe_sent, stops, darkroom: Darkroom::default(), answers: Answers::default() };
+    let room = Room {
+        deps,
+        expire: config.consume.expire,
+        maybe_sent: MaybeSent::default(),
+        stops: Stops::default(),
+        firewalls: Firewalls::default(),
+        darkroom: Darkroom::default(),
+        answers: Answers::default(),
+    };
     broker.consume::<Errand, _>(config.consume, Arc::new(room), shutdown).await
 }
 
@@ -65,6 +73,7 @@ pub(crate) struct Room {
     pub(crate) expire: Duration,
     pub(crate) maybe_sent: MaybeSent,
     pub(crate) stops: Stops,
+    pub(crate) firewalls: Firewalls,
     pub(crate) darkroom: Darkroom,
     pub(crate) answers: Answers,
 }
@@ -112,6 +121,9 @@ impl Handle<Errand> for Room {
             Errand::Consent(_) | Errand::Report(_) => return Vec::new(),
         };
         // What cannot be sent needs no provider, so its verdict does not wait for one either.
+        if self.firewalls.gave_up(reply) {
+            return Vec::new();
+        }
         match reply.body {
             ReplyBody::Text(_) | ReplyBody::Media(_) | ReplyBody::Mail(_) => targets(&reply.provider, &reply.channel),
             ReplyBody::Unsendable(_) => Vec::new(),
@@ -148,6 +160,9 @@ impl Handle<Errand> for Room {
 
 impl Room {
     async fn reply(&self, reply: &AgentReply) -> Result<Done, Failure> {
+        if self.firewalls.gave_up(reply) {
+            return Err(firewall::rejection(reply));
+        }
         if let ReplyBody::Mail(mail) = &reply.body {
             return self.mail(reply, mail).await;
         }
@@ -266,6 +281,7 @@ impl Room {
 
     /// It is given up, so nobody looks for it any more.
     pub(crate) fn forget(&self, reply: &AgentReply) {
+        self.firewalls.forget(reply);
         let directory = Arc::clone(&self.deps.directory.borrow());
         if let Some((_, account)) = directory.find(&reply.channel) {
             self.maybe_sent.leave(&account, reply, self.deps.clock.now());
@@ -313,6 +329,7 @@ impl Room {
         match walk.account.provider.send(&request).await {
             Ok(sent) => self.sent(walk, &request, &attempt, sent.provider_id).await,
             Err(SendError::Never { code, reason, cause }) => {
+                self.firewalls.passed(walk.reply);
                 tracing::warn!(channel = %walk.reply.channel, cause, "a reply was refused for good; its agent is told");
                 self.refuse(walk, &attempt, code, &reason).await
             }
@@ -322,6 +339,7 @@ impl Room {
                 self.deps.ledger.lapse(&walk.effect, &attempt, &cause).await.map_err(ledger_down)?;
                 Err(verdict::unavailable(walk, None, anyhow!("outcome unknown: {cause}")))
             }
+            Err(SendError::Blocked { cause }) => self.blocked(walk, &attempt, &cause).await,
             Err(error @ (SendError::Later { .. } | SendError::AccountFault { .. })) => {
                 self.release(walk, &attempt, &error).await
             }
@@ -337,6 +355,7 @@ impl Room {
         provider_id: Option<String>,
     ) -> Result<Done, Failure> {
         walk.account.paused.clear();
+        self.firewalls.passed(walk.reply);
         self.maybe_sent.leave(&walk.account, walk.reply, self.deps.clock.now());
         let outcome = Outcome::Sent { foreign_id: provider_id.clone() };
         let reports = self.deps.ledger.sent(&walk.effect, attempt, provider_id).await.map_err(ledger_down)?;

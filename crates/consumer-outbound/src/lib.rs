@@ -3,6 +3,7 @@
 mod consent;
 mod directory;
 mod files;
+mod firewall;
 mod handler;
 mod mail;
 mod maybe_sent;

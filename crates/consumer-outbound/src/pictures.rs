@@ -152,9 +152,12 @@ impl Room {
                 let cause = anyhow!("channel {}: its number cannot be asked for: {cause}", channel.name);
                 return Err(Failure::Unavailable { target: account.provider.name().to_string(), after, cause });
             }
-            // A key that may write messages need not be one that may read numbers.
             Err(error) => {
                 tracing::warn!(channel = %channel.name, %error, "whether the number sends pictures is not told; links are sent. Write mms = \"always\" where it does");
+                // A key that may write messages need not be one that may read numbers; any other trouble may be over soon.
+                if !matches!(error, SendError::AccountFault { .. } | SendError::Never { .. }) {
+                    return Ok(sms::Pictures::default());
+                }
                 sms::Pictures::default()
             }
         };

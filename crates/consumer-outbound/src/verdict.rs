@@ -7,6 +7,7 @@ use broker::{DeadReason, Failure};
 use model::{ChannelName, NeighbourName, ReasonCode};
 use sms::SendError;
 
+use crate::firewall::FIREWALL;
 use crate::handler::Walk;
 
 /// What an agent is told of a reply whose fate nobody could find out.
@@ -55,8 +56,7 @@ pub(crate) fn not_sent(walk: &Walk<'_>, error: &SendError) -> Failure {
                 cause,
             }
         }
-        SendError::Later { after, throttled: false, .. } => unavailable(walk, *after, cause),
-        SendError::Unknown { .. } | SendError::Never { .. } => unavailable(walk, None, cause),
+        other => unavailable(walk, other.after(), cause),
     }
 }
 
@@ -65,6 +65,10 @@ pub(crate) fn of_rejection(reason: &DeadReason) -> (ReasonCode, String) {
     let (code, reason) = match reason {
         DeadReason::Expired => (ReasonCode::Expired, "The message could not be sent in time."),
         DeadReason::AttemptsExhausted => (ReasonCode::General, "The message could not be sent; every try failed."),
+        DeadReason::Rejected(FIREWALL) => (
+            ReasonCode::General,
+            "The message was not sent: a firewall of the provider refuses it, perhaps for its wording. Write it differently.",
+        ),
         DeadReason::Unreadable | DeadReason::Rejected(_) => {
             (ReasonCode::General, "The message could not be sent; the bridge's operator has been told.")
         }

@@ -158,8 +158,7 @@ impl Room {
         let cause = anyhow!("channel {}: its session cannot be read: {error}", message.channel);
         Err(match error {
             SendError::AccountFault { .. } => Failure::Fault { target, cause },
-            SendError::Later { after, .. } => Failure::Unavailable { target, after, cause },
-            SendError::Unknown { .. } | SendError::Never { .. } => Failure::Unavailable { target, after: None, cause },
+            other => Failure::Unavailable { target, after: other.after(), cause },
         })
     }
 }

@@ -127,12 +127,29 @@ pub enum SendError {
         /// What happened.
         cause: String,
     },
+    /// Certainly not sent: a firewall in front of the provider refused the call, which may be for what that call says.
+    #[error("{cause}")]
+    Blocked {
+        /// What happened.
+        cause: String,
+    },
     /// The account's key is refused; nothing of this account can be sent.
     #[error("{cause}")]
     AccountFault {
         /// What happened and what to do.
         cause: String,
     },
+}
+
+impl SendError {
+    /// How long whoever it concerns is to be left alone, where that is known.
+    pub const fn after(&self) -> Option<Duration> {
+        match self {
+            Self::Later { after, .. } => *after,
+            Self::Blocked { .. } => Some(netsapiens::EDGE_PAUSE),
+            Self::Unknown { .. } | Self::Never { .. } | Self::AccountFault { .. } => None,
+        }
+    }
 }
 
 /// What the provider's own store says of an attempt.
@@ -264,7 +281,7 @@ impl Provider {
     /// of this one's.
     ///
     /// # Errors
-    /// [`SendError::Later`] or [`SendError::AccountFault`]: the look could not be made.
+    /// [`SendError::Later`], [`SendError::Blocked`] or [`SendError::AccountFault`]: the look could not be made.
     pub async fn look(&self, request: &SendRequest, began: Timestamp, claimed: &[String]) -> Result<Look, SendError> {
         match &self.inner {
             Inner::NetSapiens(account) => account.look(request, began, claimed).await,
@@ -317,7 +334,7 @@ impl Provider {
     /// the company's, where a row does not name it.
     ///
     /// # Errors
-    /// [`SendError::Later`] or [`SendError::AccountFault`]: it could not be read.
+    /// [`SendError::Later`], [`SendError::Blocked`] or [`SendError::AccountFault`]: it could not be read.
     pub async fn read_session(
         &self,
         user: &str,
@@ -333,7 +350,7 @@ impl Provider {
     /// The sessions of a user in which something happened since then.
     ///
     /// # Errors
-    /// [`SendError::Later`] or [`SendError::AccountFault`]: they could not be listed.
+    /// [`SendError::Later`], [`SendError::Blocked`] or [`SendError::AccountFault`]: they could not be listed.
     pub async fn list_sessions(&self, user: &str, since: Timestamp) -> Result<Vec<SessionSummary>, SendError> {
         match &self.inner {
             Inner::NetSapiens(account) => account.list_sessions(user, since).await,

@@ -84,6 +84,10 @@ pub(crate) async fn look(config: &Config, provider: &Provider) -> Result<Vec<Fin
     let expected = expected(config, provider.name());
     let found = match account.check_numbers(&expected).await {
         Ok(found) => found,
+        Err(SendError::Blocked { cause }) => {
+            findings.push(Finding::Wrong(format!("{cause}; the channels' numbers are not checked")));
+            return Ok(findings);
+        }
         Err(SendError::AccountFault { .. }) => {
             // A key may be good for messages alone.
             let told = "its key may not list SMS numbers, so the channels' are not checked";
@@ -125,7 +129,7 @@ pub(super) async fn look_at_start(
                         alarm.clear();
                     }
                 }
-                Err(SendError::AccountFault { cause }) => {
+                Err(SendError::AccountFault { cause } | SendError::Blocked { cause }) => {
                     alarm.raise(cause);
                     next.push((alarm, provider, true));
                 }

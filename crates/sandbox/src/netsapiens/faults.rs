@@ -1,4 +1,5 @@
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use super::NetSapiensSim;
@@ -31,11 +32,19 @@ pub(super) struct Faults {
     pub(super) subscribe_202: Switch,
     pub(super) refuse_subscriptions: Switch,
     pub(super) slow_millis: AtomicU64,
+    /// What a firewall in front lets pass in no text.
+    pub(super) forbidden_word: Mutex<String>,
 }
 
 impl Faults {
     pub(super) fn slow(&self) -> Duration {
         Duration::from_millis(self.slow_millis.load(Ordering::SeqCst))
+    }
+
+    /// Whether a firewall in front refuses this.
+    pub(super) fn is_forbidden(&self, body: &[u8]) -> bool {
+        let word = self.forbidden_word.lock().unwrap_or_else(PoisonError::into_inner);
+        !word.is_empty() && body.windows(word.len()).any(|part| part == word.as_bytes())
     }
 }
 
@@ -103,6 +112,12 @@ impl NetSapiensFaults<'_> {
     /// Sends are answered 403 with a page of HTML, as a firewall in front does.
     pub fn forbidden_html(&self, times: impl Into<Times>) {
         self.set(&self.0.state.faults.forbidden_html, times);
+    }
+
+    /// Sends that have a word in them are answered so, as by a firewall that takes it for an attack; none with an empty word.
+    pub fn forbid_word(&self, word: &str) {
+        word.clone_into(&mut self.0.state.faults.forbidden_word.lock().unwrap_or_else(PoisonError::into_inner));
+        self.0.state.changed();
     }
 
     /// Sends are answered 200 with an error in the body, and do nothing.
@@ -202,6 +217,7 @@ impl NetSapiensFaults<'_> {
             switch.set(false);
         }
         self.slow(Duration::ZERO);
+        self.forbid_word("");
         self.down(false).await;
     }
 

@@ -58,6 +58,9 @@ async fn send(
         Err(error) => return error.into_response(),
     };
     tokio::time::sleep(state.faults.slow()).await;
+    if state.faults.is_forbidden(&body) {
+        return forbidden();
+    }
     if let Some(answer) = fault(state) {
         return answer;
     }
@@ -94,12 +97,17 @@ async fn send(
     if state.faults.cut_short.strikes() { cut_short(answer).await } else { answer }
 }
 
+/// A page of a firewall.
+fn forbidden() -> Response {
+    let page = Html("<html><head><title>403 Forbidden</title></head><body><h1>Forbidden</h1></body></html>");
+    (StatusCode::FORBIDDEN, page).into_response()
+}
+
 /// The answer of a fault that strikes before anything is done.
 fn fault(state: &State) -> Option<Response> {
     let faults = &state.faults;
     if faults.forbidden_html.strikes() {
-        let page = Html("<html><head><title>403 Forbidden</title></head><body><h1>Forbidden</h1></body></html>");
-        return Some((StatusCode::FORBIDDEN, page).into_response());
+        return Some(forbidden());
     }
     if faults.answer_429.strikes() {
         let mut answer = error(StatusCode::TOO_MANY_REQUESTS, "Too Many Requests");

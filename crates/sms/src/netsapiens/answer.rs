@@ -12,7 +12,7 @@ use super::fields::{Fields, scalar};
 use crate::{SendError, Sent};
 
 /// How long an edge that blocks us is left alone (section 9).
-pub(super) const EDGE_PAUSE: Duration = Duration::from_secs(300);
+pub(crate) const EDGE_PAUSE: Duration = Duration::from_secs(300);
 /// A throttle that names no time gets at least this (section 9).
 pub(super) const THROTTLE_PAUSE: Duration = Duration::from_secs(30);
 
@@ -76,7 +76,7 @@ pub(super) fn rows(
         }
         (200..=299, _) => Err(later(format!("provider {account} answered a look with something that is no list"))),
         (_, body) => Err(match refused(account, &answer, &body, now) {
-            fault @ (SendError::AccountFault { .. } | SendError::Later { .. }) => fault,
+            fault @ (SendError::AccountFault { .. } | SendError::Later { .. } | SendError::Blocked { .. }) => fault,
             SendError::Unknown { cause } | SendError::Never { cause, .. } => later(cause),
         }),
     }
@@ -220,20 +220,20 @@ fn refused(account: &NeighbourName, answer: &Answer, body: &Value, now: Timestam
             let told = "check the key's scope, models and address list";
             SendError::AccountFault { cause: format!("{cause}: its key may not do this; {told}") }
         }
-        403 => SendError::Later {
-            after: Some(EDGE_PAUSE),
-            throttled: false,
-            cause: format!("{cause} from its edge (no JSON): a firewall blocks us"),
-        },
+        403 => SendError::Blocked { cause: format!("{cause} from its edge (no JSON): a firewall blocks us") },
         400 => bad_request(body, &cause),
         404 => never(ReasonCode::General, "The provider does not know the sender's user or domain."),
         413 => never(ReasonCode::Unsupported, "The message is too large for the provider."),
         429 => later(Some(answer.retry_after(now).unwrap_or(THROTTLE_PAUSE))),
+        // A proxy of ours that wants a login, a connection that led to another server, a request that came too early in a TLS
+        // session: none of them was looked at.
+        407 | 421 | 425 => later(None),
         503 => later(answer.retry_after(now)),
         300..=399 => {
             SendError::AccountFault { cause: format!("{cause}, a redirect; check base_url of provider {account}") }
         }
-        500..=599 => SendError::Unknown { cause },
+        // Whoever gave up waiting, a proxy in front perhaps, does not say what the server did with what it had of it.
+        408 | 500..=599 => SendError::Unknown { cause },
         _ => never(ReasonCode::General, "The provider refused the message."),
     }
 }

@@ -21,6 +21,7 @@ mod subscription;
 mod time;
 
 pub use account::{Account, Config};
+pub(crate) use answer::EDGE_PAUSE;
 pub use auth::{Auth, Login, Stored, TokenStore};
 pub use keys::NewKey;
 pub use numbers::{ExpectedNumber, NumberFinding};

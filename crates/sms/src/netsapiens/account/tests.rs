@@ -182,8 +182,14 @@ async fn any_2xx_is_accepted_and_ids_are_read_where_they_are() {
 
 #[tokio::test]
 async fn refusals_are_classified_by_what_to_do_next() {
-    for status in [500, 502, 504] {
-        assert!(matches!(sends(status, "").await, Err(SendError::Unknown { .. })), "{status}");
+    // Whoever gave up waiting does not say what became of it, and nobody may be texted twice.
+    for status in [408, 500, 501, 502, 504, 520, 524] {
+        for body in ["", "{}", "<html>"] {
+            assert!(matches!(sends(status, body).await, Err(SendError::Unknown { .. })), "{status}");
+        }
+    }
+    for status in [407, 421, 425] {
+        assert!(matches!(sends(status, "").await, Err(SendError::Later { throttled: false, .. })), "{status}");
     }
     let seven = Some(Duration::from_secs(7));
     for status in [429, 503] {
@@ -192,11 +198,11 @@ async fn refusals_are_classified_by_what_to_do_next() {
     assert!(matches!(sends(401, "{}").await, Err(SendError::AccountFault { .. })));
     assert!(matches!(sends(403, r#"{"code":403}"#).await, Err(SendError::AccountFault { .. })));
     assert!(matches!(sends(302, "").await, Err(SendError::AccountFault { .. })));
-    let edge = sends(403, "<html>blocked</html>").await;
-    assert!(
-        matches!(edge, Err(SendError::Later { after: Some(pause), .. }) if pause == Duration::from_secs(300)),
-        "{edge:?}"
-    );
+    for body in ["<html>blocked</html>", "", "Forbidden"] {
+        let edge = sends(403, body).await.unwrap_err();
+        assert!(matches!(edge, SendError::Blocked { .. }), "{edge:?}");
+        assert_eq!(edge.after(), Some(Duration::from_secs(300)));
+    }
     for (status, body, expected) in [
         (400, r#"{"code":400,"message":"Invalid from-number 13125550100"}"#, ReasonCode::NotAllowed),
         (400, r#"{"code":400,"message":"destination 13125550142 is invalid"}"#, ReasonCode::InvalidDestination),
