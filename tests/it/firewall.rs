@@ -6,7 +6,10 @@ use crate::conversation::alarms;
 use crate::settings::Queues;
 use crate::world::{World, on_both_brokers};
 
-on_both_brokers!(a_text_that_a_firewall_refuses_is_given_up_alone, a_firewall_that_refuses_everything_pauses_the_account,);
+on_both_brokers!(
+    a_text_that_a_firewall_refuses_is_given_up_alone,
+    a_firewall_that_refuses_everything_pauses_the_account,
+);
 
 const CONSUMER: &str = "13125550142";
 const OTHER: &str = "13125550143";
@@ -28,7 +31,8 @@ async fn a_text_that_a_firewall_refuses_is_given_up_alone(queues: Queues) {
     let others: Vec<String> = (0..3).map(|number| world.reply(OTHER, &format!("meanwhile {number}"))).collect();
     world.receipts_told(5).await;
     assert!(!paused(&world).await, "the account answers");
-    let receipt = world.genesys.receipts().into_iter().find(|receipt| receipt.message_id == refused).expect("it is told");
+    let receipt =
+        world.genesys.receipts().into_iter().find(|receipt| receipt.message_id == refused).expect("it is told");
     assert_eq!((receipt.status.as_str(), receipt.reasons.len()), ("Failed", 1));
     assert!(receipt.reasons[0].1.as_deref().is_some_and(|told| told.contains("firewall")), "{:?}", receipt.reasons);
     for id in others.iter().chain([&behind]) {

@@ -193,7 +193,11 @@ mod tests {
         assert_eq!(walls.refused(&reply(3), false), About::Everything);
         assert_eq!(walls.refused(&reply(1), false), About::Everything);
         assert_eq!(walls.refused(&reply(4), false), About::Everything);
-        assert_eq!(walls.refused(&reply(1), false), About::Message, "the one that is refused does not hold up all others");
+        assert_eq!(
+            walls.refused(&reply(1), false),
+            About::Message,
+            "the one that is refused does not hold up all others"
+        );
         walls.passed(&reply(5));
         assert_eq!(walls.refused(&reply(6), false), About::Unknown, "one that passed ends it");
     }

@@ -208,7 +208,9 @@ async fn accounts(config: &Config, http: &HttpClient, clock: &Clock, ledger: Opt
                 Finding::Note(told) => report.note(told),
                 Finding::Wrong(told) => report.finding(told),
             }),
-            Err(error @ (sms::SendError::AccountFault { .. } | sms::SendError::Blocked { .. })) => report.finding(&error.to_string()),
+            Err(error @ (sms::SendError::AccountFault { .. } | sms::SendError::Blocked { .. })) => {
+                report.finding(&error.to_string())
+            }
             Err(error) => report.unseen(&error.to_string()),
         }
         subscriptions(config, &provider, clock.now(), report).await;
