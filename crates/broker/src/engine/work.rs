@@ -126,7 +126,8 @@ impl<M: Taken, H: Handle<M>> Worker<M, H> {
             };
             tracing::Span::current().record("attempt", failed + 1);
             let probe = passes.is_probe();
-            let tried = self.guarded(self.handler.handle(message, failed + 1)).await;
+            // On the heap, so that what waits for its leave does not take the memory of a call meanwhile.
+            let tried = self.guarded(Box::pin(self.handler.handle(message, failed + 1))).await;
             passes.told(&told_by(&tried, &targets));
             let house = of_the_house(&tried, &targets);
             let wait = match self.next_step(tried, probe, &mut failed, &mut waits) {
@@ -198,7 +199,7 @@ impl<M: Taken, H: Handle<M>> Worker<M, H> {
         let rejection = Rejection { reason, detail: shortened(detail) };
         let mut waits = 0;
         loop {
-            let told = self.guarded(self.handler.before_dead_letter(message, &rejection)).await;
+            let told = self.guarded(Box::pin(self.handler.before_dead_letter(message, &rejection))).await;
             let (after, cause) = match told {
                 Ok(()) => return Verdict::Dead(self.letter(&rejection.reason, &rejection.detail)),
                 Err(Failure::Retry { after, cause } | Failure::Unavailable { after, cause, .. }) => (after, cause),
