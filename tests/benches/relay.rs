@@ -2,7 +2,8 @@
 //!
 //! `make bench`, or `cargo bench --profile release -p causeway -p tests --bench relay [-- OPTIONS]` after
 //! `cargo build --release -p causeway`. Options: `--rounds N`, `--seconds N` for each, `--full` for a million messages,
-//! `--only rounds`, `--only backlog` or `--only recovery`; `--senders N` and `--what "inbound RabbitMQ SQLite"` for one line.
+//! `--only rounds`, `--only backlog` or `--only recovery`; `--senders N` and `--what "inbound RabbitMQ SQLite"` for one line,
+//! `--messages N` for the backlogs of that length.
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints its tables")]
 
@@ -43,6 +44,7 @@ use test_support::{PostgresServer, RabbitNode, Version};
 struct Options {
     effort: Effort,
     full: bool,
+    messages: Option<u64>,
     only: Option<String>,
     lines: Lines,
 }
@@ -68,7 +70,7 @@ const VHOSTS: usize = 32;
 
 fn options(words: &[&str]) -> anyhow::Result<Options> {
     let effort = Effort { rounds: 5, length: Duration::from_secs(3) };
-    let mut options = Options { effort, full: false, only: None, lines: Lines::default() };
+    let mut options = Options { effort, full: false, messages: None, only: None, lines: Lines::default() };
     let mut words = words.iter();
     while let Some(word) = words.next() {
         let mut value = || words.next().with_context(|| format!("{word} needs a value"));
@@ -79,6 +81,7 @@ fn options(words: &[&str]) -> anyhow::Result<Options> {
             "--senders" => options.lines.senders = Some(value()?.parse()?),
             "--what" => options.lines.what = Some((*value()?).to_owned()),
             "--full" => options.full = true,
+            "--messages" => options.messages = Some(value()?.parse()?),
             other => bail!("{other} is not an option of this benchmark"),
         }
     }
@@ -102,7 +105,7 @@ async fn measure(options: &Options, mut node: RabbitNode, postgres: &PostgresSer
         field.end().await?;
     }
     if asked("backlog") {
-        backlogs(&far, &node, folder.path(), options.full).await?;
+        backlogs(&far, &node, folder.path(), options).await?;
     }
     if asked("recovery") {
         let took = recovery::measure(&far, &mut node, "t32", &folder.path().join("recovery")).await?;
@@ -118,7 +121,7 @@ fn processors() -> usize {
 }
 
 /// A backlog of every length, and of many and few conversations.
-async fn backlogs(far: &Far, node: &RabbitNode, folder: &Path, full: bool) -> anyhow::Result<()> {
+async fn backlogs(far: &Far, node: &RabbitNode, folder: &Path, options: &Options) -> anyhow::Result<()> {
     println!("\na backlog of inbound messages, ledger on SQLite; peak memory of the process\n");
     backlog::head();
     let mut cases = vec![
@@ -127,10 +130,11 @@ async fn backlogs(far: &Far, node: &RabbitNode, folder: &Path, full: bool) -> an
         Case { messages: 100_000, conversations: 1_000 },
         Case { messages: 100_000, conversations: 100_000 },
     ];
-    if full {
+    if options.full {
         cases.push(Case { messages: 1_000_000, conversations: 1_000 });
         cases.push(Case { messages: 1_000_000, conversations: 100_000 });
     }
+    cases.retain(|case| options.messages.is_none_or(|only| case.messages == only));
     let mut most: f64 = 0.0;
     for (number, case) in (0..).zip(cases) {
         let floor = backlog::floor(far, &node.url(&format!("t{}", 4 + 2 * number)), folder, case).await?;
