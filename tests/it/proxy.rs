@@ -1,5 +1,5 @@
-//! A TCP proxy in front of RabbitMQ that fails as networks do: resets, black holes, and a connection that stops at a certain
-//! frame. It reads the frames of AMQP 0-9-1 and passes on whole ones.
+//! A TCP proxy that fails as networks do: resets, black holes, and in front of RabbitMQ a connection that stops at a certain
+//! frame. There it reads the frames of AMQP 0-9-1 and passes on whole ones; of anything else it passes on what comes.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -35,6 +35,13 @@ impl Method {
     }
 }
 
+/// What is spoken over the connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Speech {
+    Amqp,
+    Any,
+}
+
 /// What passes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Order {
@@ -67,14 +74,28 @@ pub(crate) struct Proxy {
 impl Proxy {
     /// In front of a broker on loopback.
     pub(crate) async fn start(port: u16) -> Self {
+        Self::of(Speech::Amqp, port).await
+    }
+
+    /// In front of any other server on loopback.
+    pub(crate) async fn plain(port: u16) -> Self {
+        Self::of(Speech::Any, port).await
+    }
+
+    async fn of(speech: Speech, port: u16) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
         let address = listener.local_addr().expect("it is bound");
         let target = SocketAddr::from(([127, 0, 0, 1], port));
         let (orders, seen) = watch::channel(Orders { order: Order::Everything, turn: 0, severed: 0, target });
         let (stops, stopped) = watch::channel(0);
         let mut tasks = JoinSet::new();
-        tasks.spawn(accept(listener, seen, Arc::new(stops)));
+        tasks.spawn(accept(speech, listener, seen, Arc::new(stops)));
         Self { address, orders, stopped, _tasks: tasks }
+    }
+
+    /// Where it listens.
+    pub(crate) const fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// The broker's URL by way of this proxy.
@@ -130,26 +151,30 @@ impl Proxy {
 
 type Stops = Arc<watch::Sender<u64>>;
 
-async fn accept(listener: TcpListener, orders: watch::Receiver<Orders>, stops: Stops) {
+async fn accept(speech: Speech, listener: TcpListener, orders: watch::Receiver<Orders>, stops: Stops) {
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             accepted = listener.accept() => {
                 let Ok((bridge, _)) = accepted else { continue };
-                connections.spawn(carry(bridge, orders.clone(), Arc::clone(&stops)));
+                connections.spawn(carry(speech, bridge, orders.clone(), Arc::clone(&stops)));
             }
             Some(_) = connections.join_next() => {}
         }
     }
 }
 
-/// One connection to its end, which is a reset, as from a crashed host or a firewall.
-async fn carry(mut bridge: TcpStream, mut orders: watch::Receiver<Orders>, stops: Stops) {
+/// One connection to its end, which is a reset, as from a crashed host or a firewall. What is no AMQP ends as its own ends
+/// end it, so that the last thing said is heard.
+async fn carry(speech: Speech, mut bridge: TcpStream, mut orders: watch::Receiver<Orders>, stops: Stops) {
     let Ok(born) = orders.wait_for(|orders| orders.order != Order::Nothing).await.map(|orders| *orders) else { return };
     let Ok(mut broker) = TcpStream::connect(born.target).await else { return };
     for stream in [&bridge, &broker] {
-        let told = stream.set_zero_linger().and_then(|()| stream.set_nodelay(true));
+        let told = stream.set_nodelay(true);
         debug_assert!(told.is_ok(), "options of a fresh socket can be set");
+    }
+    if speech == Speech::Amqp {
+        end_by_reset([&bridge, &broker]);
     }
     let over = async |mut orders: watch::Receiver<Orders>, ends: fn(&Orders, &Orders) -> bool| {
         // An error means that the proxy is gone, and its connections with it.
@@ -159,17 +184,24 @@ async fn carry(mut bridge: TcpStream, mut orders: watch::Receiver<Orders>, stops
     let (from_bridge, to_bridge) = bridge.split();
     let (from_broker, to_broker) = broker.split();
     tokio::select! {
-        () = pump(Way::ToBroker, from_bridge, to_broker, orders.clone(), &stops) => return,
-        () = pump(Way::ToBridge, from_broker, to_bridge, orders.clone(), &stops) => return,
-        () = over(orders.clone(), reset) => return,
+        () = pump((speech, Way::ToBroker), from_bridge, to_broker, orders.clone(), &stops) => return,
+        () = pump((speech, Way::ToBridge), from_broker, to_bridge, orders.clone(), &stops) => return,
+        () = over(orders.clone(), reset) => return end_by_reset([&bridge, &broker]),
         () = over(orders.clone(), |now, born| now.severed != born.severed) => {}
     }
     drop(broker);
     over(orders, reset).await;
 }
 
+fn end_by_reset(streams: [&TcpStream; 2]) {
+    for stream in streams {
+        // A connection that is gone needs no reset.
+        let _gone = stream.set_zero_linger();
+    }
+}
+
 async fn pump(
-    way: Way,
+    (speech, way): (Speech, Way),
     mut from: ReadHalf<'_>,
     mut to: WriteHalf<'_>,
     mut orders: watch::Receiver<Orders>,
@@ -177,7 +209,7 @@ async fn pump(
 ) {
     let (mut buffer, mut greeted) = (BytesMut::new(), way == Way::ToBridge);
     loop {
-        while let Some(frame) = next_frame(&mut buffer, &mut greeted) {
+        while let Some(frame) = next(speech, &mut buffer, &mut greeted) {
             if gate(way, &frame, &mut orders, stops).await.is_err() || to.write_all(&frame).await.is_err() {
                 return;
             }
@@ -194,6 +226,14 @@ const GREETING: usize = 8;
 /// Type, channel and length of a frame before its payload, and the octet that ends it.
 const HEADER: usize = 7;
 const FRAME_END: usize = 1;
+
+/// What may be passed on as one piece.
+fn next(speech: Speech, buffer: &mut BytesMut, greeted: &mut bool) -> Option<BytesMut> {
+    match speech {
+        Speech::Amqp => next_frame(buffer, greeted),
+        Speech::Any => (!buffer.is_empty()).then(|| buffer.split()),
+    }
+}
 
 fn next_frame(buffer: &mut BytesMut, greeted: &mut bool) -> Option<BytesMut> {
     if !*greeted {

@@ -41,6 +41,13 @@ impl<T: Clone> Kept<T> {
     pub(crate) fn to_vec(&self) -> Vec<T> {
         self.items.iter().cloned().collect()
     }
+
+    /// Without the first so many there ever were.
+    pub(crate) fn after(&self, seen: u64) -> Vec<T> {
+        let gone = self.total - self.items.len() as u64;
+        let known = usize::try_from(seen.saturating_sub(gone)).unwrap_or(usize::MAX);
+        self.items.iter().skip(known).cloned().collect()
+    }
 }
 
 #[cfg(test)]
@@ -55,5 +62,7 @@ mod tests {
         }
         assert_eq!(kept.total(), KEPT as u64 + 3);
         assert_eq!(kept.to_vec(), (3..KEPT + 3).collect::<Vec<_>>());
+        assert_eq!(kept.after(KEPT as u64 + 1), [KEPT + 1, KEPT + 2]);
+        assert_eq!((kept.after(0).len(), kept.after(KEPT as u64 + 3).len()), (KEPT, 0));
     }
 }

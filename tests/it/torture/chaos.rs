@@ -11,6 +11,7 @@ use test_support::RabbitCluster;
 use tokio::task::block_in_place;
 use tokio::time::{Instant, sleep_until};
 
+use super::post::Post;
 use super::troubles::Troubles;
 use crate::proxy::Proxy;
 use crate::settings::Queues;
@@ -36,13 +37,19 @@ struct Place {
 pub(super) struct Chaos {
     random: StdRng,
     town: Arc<Town>,
+    post: Arc<Post>,
     cluster: RabbitCluster,
     places: BTreeMap<&'static str, Place>,
     troubles: Arc<Troubles>,
 }
 
 impl Chaos {
-    pub(super) async fn new(random: StdRng, town: Arc<Town>, cluster: RabbitCluster, troubles: Arc<Troubles>) -> Self {
+    pub(super) async fn new(
+        random: StdRng,
+        (town, post): (Arc<Town>, Arc<Post>),
+        cluster: RabbitCluster,
+        troubles: Arc<Troubles>,
+    ) -> Self {
         let (url, port) = (cluster.node(0).url("/"), cluster.node(0).port());
         let mut places = BTreeMap::new();
         for role in ROLES {
@@ -51,7 +58,7 @@ impl Chaos {
             let bridge = Some(town.start_replica(role, role, queues.clone()).await);
             places.insert(role, Place { bridge, proxy, queues });
         }
-        Self { random, town, cluster, places, troubles }
+        Self { random, town, post, cluster, places, troubles }
     }
 
     async fn pause(&mut self, range: std::ops::Range<u64>) {
@@ -63,7 +70,7 @@ impl Chaos {
     pub(super) async fn strike(&mut self) {
         self.pause(BETWEEN).await;
         let began = Clock::system().now();
-        let name = match self.random.random_range(0..20) {
+        let name = match self.random.random_range(0..26) {
             0..=3 => self.kill_role().await,
             4 | 5 => self.stop_role().await,
             6 => self.kill_broker().await,
@@ -71,6 +78,8 @@ impl Chaos {
             8 => self.reset_connections(),
             9 => self.swallow_connections().await,
             10..=14 => self.genesys_fails().await,
+            15..=18 => self.mail_server_fails().await,
+            19 | 20 => self.mail_network_fails().await,
             _ => self.provider_fails().await,
         };
         self.troubles.note(name, began);
@@ -99,7 +108,11 @@ impl Chaos {
         self.leaves(role).kill().await;
         self.pause(0..1_500).await;
         self.launch(role);
-        if role == "genesys-outbound" { "genesys-outbound killed" } else { "other role killed" }
+        match role {
+            "genesys-outbound" => "genesys-outbound killed",
+            "consumer-outbound" => "consumer-outbound killed",
+            _ => "other role killed",
+        }
     }
 
     async fn stop_role(&mut self) -> &'static str {
@@ -218,10 +231,54 @@ impl Chaos {
         "provider failed"
     }
 
+    /// Later, no answer, and none any more.
+    async fn mail_server_fails(&mut self) -> &'static str {
+        let calls: u32 = self.random.random_range(1..8);
+        let post = Arc::clone(&self.post);
+        let faults = post.server.faults();
+        match self.random.random_range(0..7) {
+            0 => faults.later(calls),
+            1 => faults.busy(calls),
+            2 => faults.refuse_content(calls),
+            3 => faults.close_before_accept(calls),
+            4 => faults.close_after_accept(calls),
+            5 => faults.close_after_answer(calls),
+            _ => faults.hang_after_accept(1u32),
+        }
+        self.pause(LASTS).await;
+        "mail server failed"
+    }
+
+    /// The way between the bridge and a mail server: reset, silent, or leading nowhere.
+    async fn mail_network_fails(&mut self) -> &'static str {
+        let post = Arc::clone(&self.post);
+        let (proxy, out) = match self.random.random_range(0..2) {
+            0 => (&post.out, true),
+            _ => (&post.inward, false),
+        };
+        match self.random.random_range(0..3) {
+            0 => proxy.reset(),
+            1 => {
+                proxy.swallow();
+                self.pause(LASTS).await;
+                proxy.pass();
+                return "SMTP black hole";
+            }
+            _ => {
+                proxy.swallow();
+                proxy.reset();
+                self.pause(LASTS).await;
+                proxy.pass();
+            }
+        }
+        if out { "SMTP connections reset" } else { "SMTP connections of consumers reset" }
+    }
+
     /// The end of all failures.
     pub(super) async fn calm(&mut self) {
         self.town.genesys.faults().clear().await;
         self.town.netsapiens.faults().clear().await;
+        self.post.server.faults().clear();
         for (role, place) in &mut self.places {
             let bridge = place.bridge.as_mut().expect("every role runs");
             assert!(bridge.becomes_ready().await, "{role} is ready again when the failures are over");

@@ -4,6 +4,7 @@
 
 mod chaos;
 mod load;
+mod post;
 mod reckoning;
 mod troubles;
 
@@ -12,17 +13,20 @@ use std::time::Duration;
 
 use rand::SeedableRng;
 use rand::rngs::StdRng;
+use runtime::Shutdown;
 use sandbox::Redelivery;
 use test_support::{RabbitCluster, Version, own_nodes};
 use tokio::task::{JoinSet, block_in_place};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::mail_in::mail_settings;
 use crate::settings::{Queues, Settings};
 use crate::town::Town;
 use chaos::Chaos;
 use load::Load;
-use reckoning::Reckoning;
+use post::Post;
+use reckoning::{Kind, Reckoning};
 use troubles::Troubles;
 
 /// How long, how wide, and with which chances.
@@ -30,6 +34,7 @@ use troubles::Troubles;
 struct Plan {
     seed: u64,
     length: Duration,
+    /// Of texts; there are a quarter as many of mails beside them.
     conversations: u32,
     version: Version,
     /// Nodes of the cluster.
@@ -53,20 +58,24 @@ async fn torture(plan: Plan) {
     announce(&plan);
     let cluster = block_in_place(|| RabbitCluster::start(plan.version, plan.nodes));
     let queues = Queues::RabbitMq(cluster.node(0).url("/"));
-    let settings = Settings { grace: "10s", log: "info".to_owned(), ..Settings::on(queues) };
-    let town = Arc::new(Town::with(settings).await);
+    let shutdown = Shutdown::new();
+    let post = Arc::new(Post::open(shutdown.clone()).await);
+    let settings = mail_settings(queues, &post.keys(), "");
+    let town = Arc::new(Town::with(Settings { grace: "10s", ..settings }).await);
     town.genesys.set_redelivery(REDELIVERY);
     let (random, troubles) = (StdRng::seed_from_u64(plan.seed), Arc::new(Troubles::default()));
-    let mut chaos = Chaos::new(random, Arc::clone(&town), cluster, Arc::clone(&troubles)).await;
+    let mut chaos = Chaos::new(random, (Arc::clone(&town), Arc::clone(&post)), cluster, Arc::clone(&troubles)).await;
     let reckoning = Arc::new(Reckoning::default());
     let (stop, over) = (CancellationToken::new(), CancellationToken::new());
     let mut watching = JoinSet::new();
-    watching.spawn(Arc::clone(&reckoning).watch(Arc::clone(&town), over.clone()));
+    watching.spawn(Arc::clone(&reckoning).watch(Arc::clone(&town), Arc::clone(&post), over.clone()));
     let mut writers = JoinSet::new();
-    for conversation in 0..plan.conversations {
-        let seed = plan.seed.wrapping_mul(1_000_003) ^ u64::from(conversation);
-        let load = Load::new(conversation, seed, Arc::clone(&town), Arc::clone(&reckoning));
-        writers.spawn(load.run(stop.clone()));
+    let texts = (0..plan.conversations).map(|number| (Kind::Text, number));
+    let mails = (0..plan.conversations / 4).map(|number| (Kind::Mail, number));
+    for (turn, (kind, conversation)) in (0u64..).zip(texts.chain(mails)) {
+        let seed = plan.seed.wrapping_mul(1_000_003) ^ turn;
+        let around = (Arc::clone(&town), Arc::clone(&post));
+        writers.spawn(Load::new(kind, conversation, seed, around, Arc::clone(&reckoning)).run(stop.clone()));
     }
     let end = Instant::now() + plan.length;
     while Instant::now() < end {
@@ -85,14 +94,16 @@ async fn torture(plan: Plan) {
     report(&plan, &troubles, &verdict.to_string());
     assert!(settled && verdict.is_good(), "{verdict}\nlogs of seed {}: {}", plan.seed, town.keep_logs().display());
     chaos.end(town).await;
+    shutdown.force();
 }
 
 #[expect(clippy::print_stderr, reason = "a long run says what it does, and how to do it again")]
 fn announce(plan: &Plan) {
     let Plan { seed, length, conversations, version, nodes } = plan;
     eprintln!(
-        "torture: seed {seed}, {} s, {conversations} conversations, {nodes} nodes of RabbitMQ {version:?}",
-        length.as_secs()
+        "torture: seed {seed}, {} s, {conversations} conversations of texts and {} of mails, {nodes} nodes of RabbitMQ {version:?}",
+        length.as_secs(),
+        conversations / 4
     );
 }
 

@@ -8,6 +8,8 @@ use runtime::Clock;
 
 /// What can make Genesys take a message whose acceptance the bridge never learns of; it is then sent again (design 4).
 const LOSE_ANSWERS: [&str; 2] = ["genesys-outbound killed", "Genesys down"];
+/// The same for a mail server that takes mail: its answer never comes, or nobody is left to write it down.
+const LOSE_MAIL_ANSWERS: [&str; 2] = ["consumer-outbound killed", "SMTP connections reset"];
 /// A call that was on its way when a trouble ended may still feel it.
 const AFTER: SignedDuration = SignedDuration::from_secs(5);
 /// Genesys writes down an answer it loses, and the message itself, within this; both machines are one.
@@ -39,6 +41,17 @@ impl Troubles {
         let noted = self.noted.lock().expect("nobody panics over the list");
         let fits = |(name, began, ended): &&(&'static str, Timestamp, Timestamp)| {
             LOSE_ANSWERS.contains(name) && *began <= second && ended.saturating_add(AFTER).is_ok_and(|end| end >= first)
+        };
+        noted.iter().rev().find(fits).map(|(name, ..)| *name)
+    }
+
+    /// Why nobody may know that a mail was taken at this time.
+    pub(super) fn mail_reason(&self, taken: Timestamp) -> Option<&'static str> {
+        let noted = self.noted.lock().expect("nobody panics over the list");
+        let fits = |(name, began, ended): &&(&'static str, Timestamp, Timestamp)| {
+            let around = began.saturating_sub(AFTER).is_ok_and(|began| began <= taken)
+                && ended.saturating_add(AFTER).is_ok_and(|end| end >= taken);
+            LOSE_MAIL_ANSWERS.contains(name) && around
         };
         noted.iter().rev().find(fits).map(|(name, ..)| *name)
     }

@@ -3,12 +3,14 @@
 
 mod bring;
 mod compose;
+mod faults;
 mod serve;
 mod sim;
 mod state;
 
 pub use compose::{ConsumerMail, MailFile};
-pub use sim::{MailFaults, MailSim};
+pub use faults::MailFaults;
+pub use sim::MailSim;
 pub use state::{Brought, DeliveredMail, OutgoingState};
 
 #[cfg(test)]

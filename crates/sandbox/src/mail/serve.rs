@@ -15,6 +15,7 @@ use super::state::{DeliveredMail, State};
 const SILENT: Duration = Duration::from_secs(300);
 const LINE: u64 = 4096;
 const MAIL: usize = 40 << 20;
+const DELIVERED: &str = "250 2.0.0 delivered";
 
 /// What was told of a mail so far.
 #[derive(Default)]
@@ -39,6 +40,7 @@ pub(super) async fn converse(stream: TcpStream, state: Arc<State>) -> anyhow::Re
                 envelope = Envelope::default();
                 "250 2.0.0 ok".to_owned()
             }
+            "MAIL" if state.faults.busy.strikes() => "451 4.3.0 nothing is taken now, come back later".to_owned(),
             "MAIL" => {
                 envelope = Envelope { from: address(&line), to: Vec::new() };
                 "250 2.1.0 ok".to_owned()
@@ -47,8 +49,10 @@ pub(super) async fn converse(stream: TcpStream, state: Arc<State>) -> anyhow::Re
             "DATA" if envelope.from.is_some() && !envelope.to.is_empty() => {
                 say(&mut wire, "354 go on").await?;
                 let raw = content(&mut wire).await?;
-                take(&state, &std::mem::take(&mut envelope), &raw);
-                "250 2.0.0 delivered".to_owned()
+                match received(&mut wire, &state, &std::mem::take(&mut envelope), &raw).await {
+                    Some(answer) => answer.to_owned(),
+                    None => return Ok(()),
+                }
             }
             "DATA" => "503 5.5.1 MAIL and RCPT come first".to_owned(),
             "QUIT" => return say(&mut wire, "221 2.0.0 bye").await,
@@ -104,8 +108,40 @@ async fn content(wire: &mut BufStream<TcpStream>) -> anyhow::Result<Vec<u8>> {
     }
 }
 
+/// What becomes of a mail that has come, and the answer to it; none where the conversation ends without one.
+async fn received(
+    wire: &mut BufStream<TcpStream>,
+    state: &State,
+    envelope: &Envelope,
+    raw: &[u8],
+) -> Option<&'static str> {
+    let faults = &state.faults;
+    if faults.refuse_content.strikes() {
+        return Some("451 4.3.0 it could not be kept, bring it again");
+    }
+    if faults.close_before_accept.strikes() {
+        return None;
+    }
+    let hangs = faults.hang_after_accept.strikes();
+    let silent = hangs || faults.close_after_accept.strikes();
+    take(state, envelope, raw, !silent);
+    if hangs {
+        // Until the client has had enough.
+        let _gone = line(wire, LINE).await;
+    }
+    if silent {
+        return None;
+    }
+    if faults.close_after_answer.strikes() {
+        // Whether it is heard is what the fault is about.
+        let _heard = say(wire, DELIVERED).await;
+        return None;
+    }
+    Some(DELIVERED)
+}
+
 /// Puts a mail into the mailboxes of its recipients.
-fn take(state: &State, envelope: &Envelope, raw: &[u8]) {
+fn take(state: &State, envelope: &Envelope, raw: &[u8], answered: bool) {
     let parsed = MessageParser::default().parse(raw);
     let parsed = parsed.as_ref();
     let text = |found: Option<&str>| found.unwrap_or_default().to_owned();
@@ -129,6 +165,7 @@ fn take(state: &State, envelope: &Envelope, raw: &[u8]) {
             in_reply_to: parsed.and_then(|mail| mail.in_reply_to().as_text().map(str::to_owned)),
             text: body.clone(),
             files: files.clone().unwrap_or_default(),
+            answered,
             bounced: false,
             raw: raw.to_vec(),
         });

@@ -11,15 +11,15 @@ use uuid::Uuid;
 
 use super::bring::{Letter, bring};
 use super::compose::{self, ConsumerMail};
+use super::faults::MailFaults;
 use super::serve::converse;
 use super::state::{Brought, DeliveredMail, OutgoingState, State};
 use crate::crew::{Crew, Foreman};
-use crate::switch::Times;
 
 /// A simulated mail server of consumers, serving. Cheap to clone; it ends with the shutdown, or with its last clone.
 #[derive(Clone)]
 pub struct MailSim {
-    state: Arc<State>,
+    pub(super) state: Arc<State>,
     address: SocketAddr,
     shutdown: Shutdown,
     crew: Arc<Crew>,
@@ -108,6 +108,11 @@ impl MailSim {
         self.state.room().delivered.to_vec()
     }
 
+    /// The same without the first so many.
+    pub fn delivered_after(&self, seen: u64) -> Vec<DeliveredMail> {
+        self.state.room().delivered.after(seen)
+    }
+
     /// What was brought to the company, or is to be, oldest first.
     pub fn brought(&self) -> Vec<Brought> {
         self.state.room().brought.to_vec()
@@ -138,28 +143,6 @@ impl MailSim {
             }
         };
         timeout(within, seen).await.ok().flatten()
-    }
-}
-
-/// The hand on the faults of a simulated mail server. Each takes `true`, `false`, or for how many recipients.
-pub struct MailFaults<'a>(&'a MailSim);
-
-impl MailFaults<'_> {
-    /// Recipients do not exist (550 5.1.1).
-    pub fn no_such_user(&self, times: impl Into<Times>) {
-        self.0.state.faults.no_such_user.set(times);
-        self.0.state.changed();
-    }
-
-    /// Recipients take mail later (450).
-    pub fn later(&self, times: impl Into<Times>) {
-        self.0.state.faults.later.set(times);
-        self.0.state.changed();
-    }
-
-    /// Whether recipients do not exist.
-    pub fn has_no_such_user(&self) -> bool {
-        self.0.state.faults.no_such_user.is_on()
     }
 }
 

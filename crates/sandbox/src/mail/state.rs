@@ -5,8 +5,8 @@ use jiff::Timestamp;
 use runtime::Clock;
 use tokio::sync::watch;
 
+use super::faults::Faults;
 use crate::kept::Kept;
-use crate::switch::Switch;
 
 /// A mail of the company that came into the consumer's mailbox.
 #[derive(Debug, Clone)]
@@ -31,6 +31,8 @@ pub struct DeliveredMail {
     pub text: String,
     /// The names of what is attached.
     pub files: Vec<String>,
+    /// Whether the company was told that it was taken.
+    pub answered: bool,
     /// Whether it was returned.
     pub bounced: bool,
     /// As it came.
@@ -65,12 +67,6 @@ pub struct Brought {
     pub report: bool,
     /// Where it is.
     pub state: OutgoingState,
-}
-
-#[derive(Default)]
-pub(super) struct Faults {
-    pub(super) no_such_user: Switch,
-    pub(super) later: Switch,
 }
 
 pub(super) struct Room {
