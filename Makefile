@@ -27,7 +27,7 @@ test-full: ## the same with the long tests, and more cases of every property
 	cargo build --workspace --bins --tests --examples
 	PROPTEST_CASES=2048 cargo test $(TESTS) -- --include-ignored
 
-torture: ## ten minutes of load while everything fails (SEED=… repeats a run; LENGTH=600 seconds, CONVERSATIONS=200, RABBITMQ=3.10)
+torture: ## ten minutes of load while everything fails (SEED=… repeats a run; LENGTH=600 seconds, CONVERSATIONS=200 by text and a quarter as many by mail, RABBITMQ=3.10)
 	@scripts/install-test-deps
 	@echo "Building the program and the tests. A first build takes some minutes."
 	cargo build --workspace --bins --tests

@@ -1,6 +1,7 @@
 //! The tests' way to the bridge's listeners.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,7 +16,12 @@ pub(crate) struct Http(HttpClient);
 
 impl Http {
     pub(crate) fn new() -> Self {
-        let config = HttpClientConfig { connect_timeout: TIMEOUT, ca_files: Vec::new(), proxy: None };
+        Self::trusting(Vec::new())
+    }
+
+    /// With authorities beside those of the machine.
+    pub(crate) fn trusting(ca_files: Vec<PathBuf>) -> Self {
+        let config = HttpClientConfig { connect_timeout: TIMEOUT, ca_files, proxy: None };
         Self(HttpClient::new(&config).expect("a client"))
     }
 

@@ -1,6 +1,7 @@
 //! Mail to consumers, through a real mail server: receipts, refusals, bounces, order, and what survives a crash.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use bytes::Bytes;
@@ -26,9 +27,9 @@ on_both_brokers!(
 );
 
 /// A bridge whose company has a mail server.
-struct Company {
-    world: World,
-    postfix: Postfix,
+pub(crate) struct Company {
+    pub(crate) world: World,
+    pub(crate) postfix: Postfix,
     /// Where the bridge takes mail.
     at: SocketAddr,
 }
@@ -60,14 +61,19 @@ pub(crate) fn settings(queues: Queues, delivered_when: &str, keys: &str, channel
 
 impl Company {
     async fn open(queues: Queues, delivered_when: &str, provider: &str, channel: &str) -> Self {
+        Self::with(|keys| settings(queues, delivered_when, keys, channel), provider).await
+    }
+
+    /// With settings that are made of the keys of its provider.
+    pub(crate) async fn with(settings: impl FnOnce(&str) -> Settings, provider: &str) -> Self {
         let at = address();
         let postfix = block_in_place(|| Postfix::start(at.port(), &fixture("server.pem"), &fixture("server.key")));
-        let world = World::with(settings(queues, delivered_when, &keys(postfix.port(), at, provider), channel)).await;
+        let world = World::with(settings(&keys(postfix.port(), at, provider))).await;
         Self { world, postfix, at }
     }
 
     /// The agent writes a mail; its webhook is answered with its id.
-    async fn writes(&self, id: &str, from: &str, to: &[&str], more: Value) {
+    pub(crate) async fn writes(&self, id: &str, from: &str, to: &[&str], more: Value) {
         let to: Vec<Value> = to.iter().map(|to| json!({ "id": to, "name": "Dear Consumer" })).collect();
         let mut body = json!({
             "channel": { "id": MAIL_DOMAIN, "type": "email", "from": { "id": from, "name": "Help Désk" }, "to": to, "messageId": id,
@@ -101,7 +107,7 @@ impl Company {
     }
 
     /// The mails in a mailbox, read, once there are so many.
-    async fn mails(&self, user: &str, count: usize) -> Vec<(Mail, String)> {
+    pub(crate) async fn mails(&self, user: &str, count: usize) -> Vec<(Mail, String)> {
         let look = async |_: &World| Some(self.postfix.mails(user)).filter(|mails| mails.len() >= count);
         let mails = self.world.until("mails in a mailbox", look).await;
         let read_back = |mail: Vec<u8>| {
@@ -111,7 +117,7 @@ impl Company {
         mails.into_iter().map(read_back).collect()
     }
 
-    async fn close(self) {
+    pub(crate) async fn close(self) {
         self.world.end().await;
     }
 }
@@ -182,10 +188,7 @@ async fn refusals_are_told_with_their_codes() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_answer_is_in_its_thread_with_its_files_and_signed() {
     let folder = TempDir::new().expect("a folder");
-    let key = folder.path().join("dkim.pem");
-    let made = Command::new("openssl").args(["genpkey", "-algorithm", "ed25519", "-out"]).arg(&key).output();
-    assert!(made.is_ok_and(|made| made.status.success()), "openssl makes a key");
-    let dkim = format!("dkim = {{ selector = \"one\", key_file = \"{}\" }}", key.display());
+    let (key, dkim) = signing(&folder);
     let company = Company::open(Queues::Embedded, "accepted", &dkim, "").await;
     let answer = hand_over(company.at, ANN, HELP, &plain("one", "Where is it?")).await;
     assert!(answer.starts_with("250 "), "{answer}");
@@ -212,15 +215,24 @@ async fn an_answer_is_in_its_thread_with_its_files_and_signed() {
     company.close().await;
 }
 
+/// A new key that signs, and the line of the configuration that says so.
+pub(crate) fn signing(folder: &TempDir) -> (PathBuf, String) {
+    let key = folder.path().join("dkim.pem");
+    let made = Command::new("openssl").args(["genpkey", "-algorithm", "ed25519", "-out"]).arg(&key).output();
+    assert!(made.is_ok_and(|made| made.status.success()), "openssl makes a key");
+    let line = format!("dkim = {{ selector = \"one\", key_file = \"{}\" }}", key.display());
+    (key, line)
+}
+
 /// What DNS would say of a key.
-fn public_record(key: &std::path::Path) -> String {
+pub(crate) fn public_record(key: &std::path::Path) -> String {
     let script = "openssl pkey -in \"$0\" -pubout -outform DER | tail -c 32 | base64";
     let output = Command::new("sh").args(["-c", script]).arg(key).output().expect("openssl reads it");
     format!("v=DKIM1; k=ed25519; p={}", String::from_utf8_lossy(&output.stdout).trim())
 }
 
 /// A verifier that shares nothing with us.
-fn verifies(mail: &[u8], record: &str) -> bool {
+pub(crate) fn verifies(mail: &[u8], record: &str) -> bool {
     let script = "import re, sys, dkim\nmail = re.sub(rb'(?<!\\r)\\n', b'\\r\\n', sys.stdin.buffer.read())\n\
                   record = sys.argv[1].encode()\n\
                   sys.exit(0 if dkim.verify(mail, dnsfunc=lambda name, timeout=5: record) else 3)\n";
@@ -274,7 +286,7 @@ async fn who_unsubscribed_is_sent_nothing(queues: Queues) {
 
 impl Company {
     /// The agent is told that this recipient takes no more mail. The wish stands before the mail in their conversation.
-    async fn refused(&self, id: &str, to: &str) {
+    pub(crate) async fn refused(&self, id: &str, to: &str) {
         self.writes(id, HELP, &[to], json!({})).await;
         self.world.until("a refusal", async |_| (!self.told(id).is_empty()).then_some(())).await;
         assert_eq!(self.told(id), [said(to, "Failed", Some(350))]);
@@ -284,11 +296,8 @@ impl Company {
 /// A server says "later" of one recipient: that conversation waits, in order, and no other.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn later_holds_up_one_conversation() {
-    let at = address();
-    let postfix = block_in_place(|| Postfix::start(at.port(), &fixture("server.pem"), &fixture("server.key")));
-    let settings = settings(Queues::Embedded, "accepted", &keys(postfix.port(), at, ""), "");
-    let world = World::with(Settings { expire_replies: "12s", ..settings }).await;
-    let company = Company { world, postfix, at };
+    let impatient = |keys: &str| Settings { expire_replies: "12s", ..settings(Queues::Embedded, "accepted", keys, "") };
+    let company = Company::with(impatient, "").await;
     company.writes("m-1", HELP, &["later@consumer.example"], json!({})).await;
     company.writes("m-2", HELP, &["later@consumer.example"], json!({})).await;
     company.writes("m-3", HELP, &["bob@consumer.example"], json!({})).await;

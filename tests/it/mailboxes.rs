@@ -19,11 +19,11 @@ on_both_brokers!(a_mailbox_is_read_from_now_on_and_across_restarts, a_mail_by_bo
 /// The user whose mailbox is the company's.
 const USER: &str = "help";
 
-fn dovecot() -> Dovecot {
+pub(crate) fn dovecot() -> Dovecot {
     block_in_place(|| Dovecot::start(&fixture("server.pem"), &fixture("server.key")))
 }
 
-fn settings(queues: Queues, dovecot: &Dovecot, listen: Option<SocketAddr>) -> Settings {
+pub(crate) fn settings(queues: Queues, dovecot: &Dovecot, listen: Option<SocketAddr>) -> Settings {
     let listen = listen.map(|at| format!("listen = \"{at}\"")).unwrap_or_default();
     let provider = format!(
         "imap = {{ url = \"imap://{USER}@localhost:{}\", password = \"{IMAP_PASSWORD}\", every = \"1h\" }}\n\
@@ -35,12 +35,12 @@ fn settings(queues: Queues, dovecot: &Dovecot, listen: Option<SocketAddr>) -> Se
     mail_settings(queues, &provider, "")
 }
 
-fn put(dovecot: &Dovecot, id: &str) {
+pub(crate) fn put(dovecot: &Dovecot, id: &str) {
     let mail = plain(id, "out of a mailbox").replace('\n', "\r\n");
     block_in_place(|| dovecot.put(USER, mail.as_bytes()));
 }
 
-fn put_old(dovecot: &Dovecot, count: usize) {
+pub(crate) fn put_old(dovecot: &Dovecot, count: usize) {
     let then = Clock::system().now() - SignedDuration::from_hours(24 * 30);
     let mail = plain("old", "long ago").replace('\n', "\r\n");
     let then = u64::try_from(then.as_second()).expect("it is after 1970");
@@ -65,7 +65,7 @@ impl World {
     }
 }
 
-fn ids(names: &[&str]) -> Vec<String> {
+pub(crate) fn ids(names: &[&str]) -> Vec<String> {
     names.iter().map(|name| format!("{name}@consumer.example")).collect()
 }
 

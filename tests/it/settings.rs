@@ -73,6 +73,8 @@ pub(crate) struct Settings {
     pub(crate) queues: Queues,
     pub(crate) books: Books,
     pub(crate) http: String,
+    /// As the outside sees the bridge; plain and without anything in front, where it says nothing.
+    pub(crate) public_url: Option<String>,
     pub(crate) admin: String,
     pub(crate) log: String,
     pub(crate) delivered_when: &'static str,
@@ -95,6 +97,7 @@ impl Settings {
             queues,
             books: Books::Sqlite,
             http,
+            public_url: None,
             admin,
             log,
             delivered_when: "accepted",
@@ -116,13 +119,14 @@ impl Settings {
     fn house(&self, folder: &Path) -> String {
         let Self { queues, books, http, admin, log, grace, expire_replies, .. } = self;
         let (broker, ledger, folder) = (queues.toml(folder), books.toml(folder), folder.display());
+        let public_url = self.public_url.clone().unwrap_or_else(|| format!("http://{http}"));
         // An embedded broker makes its key up.
         let signing = if matches!(queues, Queues::Embedded) { "" } else { "signing_keys = [\"Zx81mdkQ-link-key\"]" };
         format!(
             r#"
             [http]
             listen = "{http}"
-            public_url = "http://{http}"
+            public_url = "{public_url}"
             [admin]
             listen = "{admin}"
             control = "unix:{folder}/control.sock"

@@ -5,8 +5,6 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use email::listen::StoreError;
 use email::mailbox::{Cursor, Event, Handler, ImapConfig, ImapError, ImapLimits, Skipped, probe, watch};
 use email::{Login, LoginKind, SecretSource, Security};
@@ -275,7 +273,7 @@ async fn logins_and_tls_work_and_their_faults_are_told() {
     upgraded.security = Security::StartTls;
     assert_eq!(probe(&upgraded).await, Ok(()));
     let mut token = tls.clone();
-    token.login = login(LoginKind::Token, "ann", &access_token("ann"));
+    token.login = login(LoginKind::Token, "ann", &Dovecot::access_token("ann"));
     assert_eq!(probe(&token).await, Ok(()), "{}", dovecot.log());
     let refused = |error: Result<(), ImapError>| matches!(error, Err(ImapError::LoginRefused { .. }));
     token.login = login(LoginKind::Token, "ann", "no token");
@@ -289,16 +287,4 @@ async fn logins_and_tls_work_and_their_faults_are_told() {
     let mut lost = plain;
     lost.mailbox = "Nowhere".to_owned();
     assert!(matches!(probe(&lost).await, Err(ImapError::NoMailbox { .. })));
-}
-
-/// A token as an identity provider signs it (HS256), with the key the server was given.
-fn access_token(user: &str) -> String {
-    let part = |text: &str| URL_SAFE_NO_PAD.encode(text);
-    let signed = format!(
-        "{}.{}",
-        part(r#"{"alg":"HS256","typ":"JWT"}"#),
-        part(&format!(r#"{{"sub":"{user}","exp":4102444800,"iat":1700000000}}"#))
-    );
-    let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, b"causeway-test-key");
-    format!("{signed}.{}", URL_SAFE_NO_PAD.encode(ring::hmac::sign(&key, signed.as_bytes())))
 }

@@ -15,6 +15,7 @@ use email::outgoing::{
 };
 use email::read::{Context, Kind, Limits, Mail, Outcome, read};
 use email::{Login, LoginKind, Mailbox, SecretSource, Security};
+use futures_util::future::join_all;
 use model::{Private, ReasonCode};
 use ring::signature::KeyPair;
 use runtime::Shutdown;
@@ -258,12 +259,24 @@ async fn logins_work_and_a_refused_one_is_told_apart() {
         SmtpSender::new(SmtpConfig { login: Some(login), ..sending_to(postfix.port()) }).unwrap()
     };
     let draft = draft("1", "ann@consumer.example");
-    let sent = send(&with(LoginKind::Password, IMAP_PASSWORD), &draft).await;
-    assert!(matches!(sent, Sending::Sent { .. }), "{sent:?}");
-    for sender in [with(LoginKind::Password, "wrong"), with(LoginKind::Token, "no token")] {
-        let refused = send(&sender, &draft).await;
-        assert!(matches!(refused, Sending::LoginRefused { .. }), "{refused:?}\n{}", postfix.log());
+    for sender in [with(LoginKind::Password, IMAP_PASSWORD), with(LoginKind::Token, &Dovecot::access_token("help"))] {
+        let sent = send(&sender, &draft).await;
+        assert!(matches!(sent, Sending::Sent { .. }), "{sent:?}\n{}\n{}", postfix.log(), dovecot.log());
+    }
+    let others = Dovecot::access_token("ann");
+    for (kind, secret) in
+        [(LoginKind::Password, "wrong"), (LoginKind::Token, "no token"), (LoginKind::Token, others.as_str())]
+    {
+        let (sender, failures) = (with(kind, secret), || postfix.log().matches("authentication failed").count());
+        let before = failures();
+        // A queue full of mails asks once, and hears the same.
+        let all = join_all((0..20).map(|_| send(&sender, &draft))).await;
+        for refused in &all {
+            let Sending::LoginRefused { cause } = refused else { panic!("{refused:?}\n{}", postfix.log()) };
+            assert!(cause.contains("refused the login"), "{cause}");
+        }
         assert!(sender.probe().await.is_err());
+        assert_eq!(failures() - before, 1, "a server locks out whoever keeps trying:\n{}", postfix.log());
     }
     let plain = SmtpConfig { security: Security::Plain, host: "mail.company.com".to_owned(), ..sending_to(25) };
     let login = Login {

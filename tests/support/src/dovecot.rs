@@ -7,6 +7,8 @@ use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, UNIX_EPOCH};
 
+use base64::Engine;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use tempfile::TempDir;
 
 use crate::server::{Group, free_port, wait_for};
@@ -16,6 +18,9 @@ const PROGRAM: &str = "/usr/sbin/dovecot";
 const START: Duration = Duration::from_secs(60);
 /// The password of every user of a [`Dovecot`].
 pub const IMAP_PASSWORD: &str = "correct-horse";
+
+/// What tokens are signed with.
+const TOKEN_KEY: &[u8] = b"causeway-test-key";
 
 /// A Dovecot of a test's own: every user has the password [`IMAP_PASSWORD`] and a mailbox that mails are put into as files.
 pub struct Dovecot {
@@ -53,7 +58,7 @@ impl Dovecot {
     fn write_token_key(&self) {
         let folder = self.path("keys/default/HS256");
         fs::create_dir_all(&folder).expect("its folder takes folders");
-        fs::write(folder.join("default"), "Y2F1c2V3YXktdGVzdC1rZXk=").expect("its folder takes files");
+        fs::write(folder.join("default"), STANDARD.encode(TOKEN_KEY)).expect("its folder takes files");
         let tokens = format!(
             "introspection_mode = local\nlocal_validation_key_dict = fs:posix:prefix={}/\nusername_attribute = sub\n",
             self.path("keys").display()
@@ -80,6 +85,18 @@ impl Dovecot {
              service auth {{\n  unix_listener {folder}/login {{\n    mode = 0666\n  }}\n}}\n"
         );
         fs::write(self.path("dovecot.conf"), settings).expect("its folder takes files");
+    }
+
+    /// An OAuth 2.0 access token of a user, as an identity provider signs it (HS256).
+    pub fn access_token(user: &str) -> String {
+        let part = |text: &str| URL_SAFE_NO_PAD.encode(text);
+        let signed = format!(
+            "{}.{}",
+            part(r#"{"alg":"HS256","typ":"JWT"}"#),
+            part(&format!(r#"{{"sub":"{user}","exp":4102444800,"iat":1700000000}}"#))
+        );
+        let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, TOKEN_KEY);
+        format!("{signed}.{}", URL_SAFE_NO_PAD.encode(ring::hmac::sign(&key, signed.as_bytes())))
     }
 
     /// The port of IMAP with STARTTLS.

@@ -38,8 +38,13 @@ pub async fn watch(
         let Err(error) = ended else { return Ok(()) };
         told(Some(&error));
         watcher.failures = watcher.failures.saturating_add(1);
+        let wait = match error {
+            // A server locks out whoever keeps trying.
+            ImapError::LoginRefused { .. } => config.backoff.cap,
+            _ => config.backoff.wait(watcher.failures),
+        };
         tokio::select! {
-            () = tokio::time::sleep(config.backoff.wait(watcher.failures)) => {}
+            () = tokio::time::sleep(wait) => {}
             () = shutdown.stopping() => {}
         }
     }

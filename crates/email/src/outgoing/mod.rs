@@ -3,6 +3,7 @@
 mod compose;
 mod dkim;
 mod ids;
+mod log_in;
 mod outcome;
 mod sender;
 mod transaction;

@@ -2,18 +2,17 @@ use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use lettre::transport::smtp::authentication::{Credentials, Mechanism};
 use lettre::transport::smtp::client::{AsyncSmtpConnection, Certificate, TlsParameters};
 use lettre::transport::smtp::commands::Ehlo;
 use lettre::transport::smtp::extension::ClientId;
-use secrecy::ExposeSecret;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::compose::Composed;
+use super::log_in::{LoginError, Logins, log_in};
 use super::outcome::Sending;
 use super::transaction::{Failure, Line, Phase, is_login_trouble, transact};
-use crate::{Login, LoginKind, Security};
+use crate::{Login, Security};
 
 /// A server that takes our mail, and how it is talked to.
 #[derive(Debug, Clone)]
@@ -50,6 +49,7 @@ pub struct SmtpSender {
     tls: Option<TlsParameters>,
     hello: ClientId,
     places: Semaphore,
+    logins: Logins,
     idle: Mutex<Vec<Idle>>,
 }
 
@@ -76,7 +76,7 @@ impl SmtpSender {
         };
         let hello = ClientId::Domain(config.hello.clone());
         let places = Semaphore::new(config.connections.max(1));
-        Ok(Self { config, tls, hello, places, idle: Mutex::default() })
+        Ok(Self { config, tls, hello, places, logins: Logins::default(), idle: Mutex::default() })
     }
 
     /// Hands a mail to the server, once.
@@ -162,26 +162,23 @@ impl SmtpSender {
         Ok(offers.message().any(|line| line.split(' ').next().is_some_and(|word| word.eq_ignore_ascii_case("DSN"))))
     }
 
+    /// A login that was refused is refused again to whoever asks soon: a queue full of mails is no reason to be locked out.
     async fn log_in(&self, connection: &mut AsyncSmtpConnection, login: &Login) -> Result<(), Sending> {
-        let secret = login.secret.fetch().await;
-        // What a secret could not be read from is told by whoever reads it; here only that.
-        let secret =
-            secret.map_err(|_| Sending::LoginRefused { cause: self.said("needs a secret that cannot be read") })?;
-        let credentials = Credentials::new(login.user.expose().clone(), secret.expose_secret().to_owned());
-        let mechanisms: &[Mechanism] = match login.kind {
-            LoginKind::Password => &[Mechanism::Plain, Mechanism::Login],
-            LoginKind::Token => &[Mechanism::Xoauth2],
-        };
-        match connection.auth(mechanisms, &credentials).await {
-            Ok(_) => Ok(()),
-            Err(error) if error.is_client() => {
-                Err(Sending::LoginRefused { cause: self.said("offers no way to log in that is configured") })
-            }
-            Err(error) if error.is_permanent() => {
-                Err(Sending::LoginRefused { cause: self.said("refused the login; look at user and secret") })
-            }
-            Err(error) => Err(self.unavailable("broke off the login", &error)),
+        let refused = |what: &str| Sending::LoginRefused { cause: self.said(what) };
+        let turn = self.logins.turn().await;
+        if self.logins.was_refused() {
+            return Err(refused("refused the login; look at user and secret"));
         }
+        let answered = log_in(connection, login).await;
+        self.logins.told(matches!(answered, Ok(())), matches!(answered, Err(LoginError::Refused)));
+        drop(turn);
+        answered.map_err(|error| match error {
+            // What a secret could not be read from is told by whoever reads it; here only that.
+            LoginError::NoSecret => refused("needs a secret that cannot be read"),
+            LoginError::NoWay => refused("offers no way to log in that is configured"),
+            LoginError::Refused => refused("refused the login; look at user and secret"),
+            LoginError::Broken(error) => self.unavailable("broke off the login", &error),
+        })
     }
 
     fn failed(&self, failure: Failure, phase: &Phase) -> Sending {
