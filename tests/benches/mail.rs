@@ -1,10 +1,13 @@
-//! What the mail listener takes, beside a bare listener on the same library that keeps nothing.
+//! What the mail listener takes, beside a bare listener on the same library that keeps nothing; and how many of agents' mails are
+//! under way at a time to a server that takes its time.
 //!
 //! `make bench`, or `cargo bench --profile release -p causeway -p tests --bench mail [-- --seconds N]` after
 //! `cargo build --release -p causeway`. Both are processes of their own; the senders share the machine with them.
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints its table")]
 
+#[path = "mail/out.rs"]
+mod out;
 #[path = "mail/process.rs"]
 mod process;
 #[path = "mail/senders.rs"]
@@ -16,6 +19,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use email::listen::{ListenConfig, SmtpLimits, Store, serve};
+use out::Far;
 use process::Process;
 use runtime::Shutdown;
 use senders::{Sender, Taken, idle, large, senders};
@@ -26,6 +30,8 @@ const MIB: f64 = 1024.0 * 1024.0;
 /// Connections that send at once.
 const AT_ONCE: usize = 32;
 const IDLE: usize = 1000;
+/// Connections to the server that takes agents' mail: by default, and as many as are wanted of it.
+const CONNECTIONS: [usize; 2] = [10, 100];
 
 fn main() -> anyhow::Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
@@ -61,7 +67,13 @@ async fn bare(address: SocketAddr) -> anyhow::Result<()> {
 
 /// A bridge whose tenant cannot be reached: all of the machine is for what comes in.
 fn settings(folder: &Path, mail: SocketAddr) -> String {
-    let (http, admin) = (address(), address());
+    let keys = format!("listen = \"{mail}\"\nlimits = {{ connections = {} }}", 2 * IDLE);
+    settings_with(folder, address(), &format!("http://{}/nexus/v3", address()), &keys)
+}
+
+/// A bridge by mail: where it listens, its tenant, and the keys of its provider.
+fn settings_with(folder: &Path, http: SocketAddr, base_url: &str, keys: &str) -> String {
+    let admin = address();
     let folder = folder.display();
     format!(
         r#"
@@ -83,13 +95,12 @@ fn settings(folder: &Path, mail: SocketAddr) -> String {
         lag = "0s"
         [[genesys]]
         name = "main"
-        base_url = "http://{}/nexus/v3"
+        base_url = "{base_url}"
         ccid = "0ff723ff-6c6f-44e0-9ce3-ce579337eadd"
         [[provider]]
         name = "mail"
         kind = "email"
-        listen = "{mail}"
-        limits = {{ connections = {} }}
+        {keys}
         delivered_when = "accepted"
         max_per_sender = 0
         spool = "{folder}/spool"
@@ -99,9 +110,7 @@ fn settings(folder: &Path, mail: SocketAddr) -> String {
         provider = "mail"
         secrets = ["t4Wn8pQx-mail-channel-secret"]
         inbound = "messages"
-        "#,
-        address(),
-        2 * IDLE
+        "#
     )
 }
 
@@ -140,6 +149,32 @@ async fn measure(long: Duration) -> anyhow::Result<()> {
         "one mail of 25 MB, its attachment kept",
         (process.peak()? - before) / MIB
     );
+    process.end().await?;
+
+    println!();
+    println!("{} agents' mails to {} consumers, each answered after {:?}", out::MAILS, out::CONSUMERS, out::ANSWER);
+    for connections in CONNECTIONS {
+        sent(connections, &folder.path().join(format!("out-{connections}"))).await?;
+    }
+    Ok(())
+}
+
+/// A line of the table of mails that go out.
+async fn sent(connections: usize, folder: &Path) -> anyhow::Result<()> {
+    std::fs::create_dir(folder)?;
+    let (http, file) = (address(), folder.join("causeway.toml"));
+    let far = Far::open(http).await?;
+    std::fs::write(&file, settings_with(folder, http, &far.genesys.base_url(), &far.keys(connections)))?;
+    let arguments = ["run", "--config", file.to_str().context("a path that is text")?];
+    let mut process = Process::start(&causeway()?, &arguments, &folder.join("causeway.log"))?;
+    process.listens(http).await?;
+    far.write().await?;
+    let cpu = process.cpu()?;
+    let (took, most) = far.take().await?;
+    let cpu = process.cpu()?.saturating_sub(cpu).as_secs_f64() * 1e6 / out::MAILS as f64;
+    let rate = out::MAILS as f64 / took.as_secs_f64();
+    let name = format!("Causeway, {connections} connections");
+    println!("{name:<46} {rate:>9.0}/s   {most} at a time at most   {cpu:.0} µs of a processor each");
     process.end().await
 }
 

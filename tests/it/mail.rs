@@ -293,20 +293,26 @@ impl Company {
     }
 }
 
-/// A server says "later" of one recipient: that conversation waits, in order, and no other.
+/// A server says "later" of one recipient: that conversation waits, in order, and no other. In the end its agent is told what the
+/// server said: it was too late, or too much.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn later_holds_up_one_conversation() {
     let impatient = |keys: &str| Settings { expire_replies: "12s", ..settings(Queues::Embedded, "accepted", keys, "") };
     let company = Company::with(impatient, "").await;
     company.writes("m-1", HELP, &["later@consumer.example"], json!({})).await;
     company.writes("m-2", HELP, &["later@consumer.example"], json!({})).await;
+    company.writes("m-4", HELP, &["limited@consumer.example"], json!({})).await;
     company.writes("m-3", HELP, &["bob@consumer.example"], json!({})).await;
     company.receipts(1).await;
     assert_eq!(company.told("m-3"), [said("bob@consumer.example", "Delivered", None)], "nobody waits for another");
-    company.receipts(3).await;
+    company.receipts(4).await;
     for id in ["m-1", "m-2"] {
         assert_eq!(company.told(id), [said("later@consumer.example", "Failed", Some(305))]);
     }
+    assert_eq!(company.told("m-4"), [said("limited@consumer.example", "Failed", Some(310))]);
+    let receipts = company.world.genesys.receipts().into_iter().filter(|receipt| receipt.message_id == "m-1");
+    let reasons: Vec<_> = receipts.flat_map(|receipt| receipt.reasons).filter_map(|(_, told)| told).collect();
+    assert_eq!(reasons, ["The mail could not be delivered in time (answer 450 4.2.0)."]);
     assert!(company.postfix.log().matches("450 4.2.0").count() >= 2, "it was tried more than once");
     company.world.end_with_dead_letters(&[Family::Replies]).await;
 }

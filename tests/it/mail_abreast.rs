@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::mail_in::{HELP, mail_settings};
+use crate::neighbours::SOON;
 use crate::settings::{MAIL_DOMAIN, Queues};
 use crate::world::{World, on_both_brokers};
 
@@ -70,7 +71,7 @@ impl Slow {
             tls: None,
             require_tls: false,
             spool: std::env::temp_dir(),
-            limits: SmtpLimits::default(),
+            limits: SmtpLimits { store: SOON, ..SmtpLimits::default() },
         };
         let (shutdown, mut tasks) = (Shutdown::new(), JoinSet::new());
         tasks.spawn(serve(listener, config, store, shutdown.clone()));

@@ -12,6 +12,7 @@ use crate::world::{World, on_both_brokers};
 
 on_both_brokers!(
     an_answer_stands_in_the_thread_of_its_mail,
+    an_answer_that_lost_its_headers_is_known_by_its_address,
     a_mail_that_comes_back_is_told_to_its_agent,
     who_asks_for_it_by_mail_is_left_alone,
     mail_survives_a_kill,
@@ -77,6 +78,37 @@ async fn an_answer_stands_in_the_thread_of_its_mail(queues: Queues) {
     assert_eq!(header(&mail, "In-Reply-To"), "<second@consumer.example>");
     assert_eq!(header(&mail, "References"), "<zeroth@company.com> <first@company.com> <second@consumer.example>");
     world.told(&id, &[("Delivered", &[])]).await;
+    world.end().await;
+}
+
+async fn an_answer_that_lost_its_headers_is_known_by_its_address(queues: Queues) {
+    let open_media = "inbound = \"open-media\"\nopen_media_service = \"email-in\"\nreply_token = true";
+    let (world, postfix, at) = company(queues, open_media).await;
+    let tasks = async |count: usize| {
+        let look = |sim: &sandbox::GenesysSim| Some(sim.interactions()).filter(|tasks| tasks.len() == count);
+        world.genesys.until(crate::neighbours::SOON, look).await.expect("tasks")
+    };
+    assert!(hand_over(at, ANN, HELP, &plain("first", "Where is it?")).await.starts_with("250 "));
+    let first = tasks(1).await.remove(0);
+    let id = world.writes(ANN, "On its way");
+    world.told(&id, &[("Delivered", &[])]).await;
+    let mail = world.mailbox_of(&postfix, "ann", 1).await.remove(0);
+    assert!(header(&mail, "From").ends_with(&format!("<{HELP}>")), "the sender is the sender: {mail}");
+    let answers = header(&mail, "Reply-To");
+    let address = answers.split(['<', '>']).find(|part| part.contains('@')).expect("an address");
+    let token = address.strip_prefix("help+").and_then(|rest| rest.strip_suffix("@company.com"));
+    assert!(token.is_some_and(|token| token.len() == 20), "{answers}");
+    // Of the mail it answers nothing is left but where it goes, through a real server.
+    let bare = plain("second", "Thank you").replace("Order 42", "Something else").replace(HELP, address);
+    assert!(hand_over(door(&postfix), ANN, address, &bare).await.starts_with("250 "));
+    let second = tasks(2).await.remove(1);
+    assert_eq!(second.parent, Some(first.id), "{:?}", second.user_data);
+    let shown = |key: &str| second.user_data.get(key).map_or("", String::as_str);
+    assert_eq!((shown("To"), shown("Mailbox")), (HELP, HELP), "the token is nobody's business");
+    // Another mail of the same consumer begins anew.
+    let other = plain("third", "And now?").replace("Order 42", "News");
+    assert!(hand_over(at, ANN, HELP, &other).await.starts_with("250 "));
+    assert_eq!(tasks(3).await.remove(2).parent, None);
     world.end().await;
 }
 

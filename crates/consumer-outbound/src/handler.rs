@@ -17,6 +17,7 @@ use crate::consent::{Answers, Stops};
 use crate::directory::{Account, Channel, Directory};
 use crate::files::Files;
 use crate::firewall::Firewalls;
+use crate::last_words::LastWords;
 use crate::maybe_sent::MaybeSent;
 use crate::parts::{Letter, Place};
 use crate::pictures::{Darkroom, Loaded};
@@ -59,6 +60,7 @@ pub async fn run(config: Config, deps: Deps, shutdown: Shutdown) -> anyhow::Resu
         deps,
         expire: config.consume.expire,
         maybe_sent: MaybeSent::default(),
+        last_words: LastWords::default(),
         stops: Stops::default(),
         firewalls: Firewalls::default(),
         darkroom: Darkroom::default(),
@@ -72,6 +74,7 @@ pub(crate) struct Room {
     /// When the queue gives a reply up.
     pub(crate) expire: Duration,
     pub(crate) maybe_sent: MaybeSent,
+    pub(crate) last_words: LastWords,
     pub(crate) stops: Stops,
     pub(crate) firewalls: Firewalls,
     pub(crate) darkroom: Darkroom,
@@ -219,7 +222,7 @@ impl Room {
             Begin::First(attempt) => {
                 let (code, reason) = match parts.in_doubt {
                     true => (ReasonCode::General, verdict::MAYBE_SENT.to_owned()),
-                    false => verdict::of_rejection(&rejection.reason),
+                    false => self.last_words.of(reply, rejection),
                 };
                 self.forget(reply);
                 let verdict = (code, format!("{}{reason}", parts.prefix));
@@ -357,6 +360,7 @@ impl Room {
         walk.account.paused.clear();
         self.firewalls.passed(walk.reply);
         self.maybe_sent.leave(&walk.account, walk.reply, self.deps.clock.now());
+        self.last_words.forget(walk.reply);
         let outcome = Outcome::Sent { foreign_id: provider_id.clone() };
         let reports = self.deps.ledger.sent(&walk.effect, attempt, provider_id).await.map_err(ledger_down)?;
         if request.file.is_none() {
@@ -405,6 +409,7 @@ impl Room {
 
     async fn release(&self, walk: &Walk<'_>, attempt: &AttemptId, error: &SendError) -> Result<Done, Failure> {
         self.deps.ledger.release(&walk.effect, attempt, &error.to_string()).await.map_err(ledger_down)?;
+        self.last_words.note_error(walk.reply, error, self.deps.clock.now());
         Err(verdict::not_sent(walk, error))
     }
 

@@ -5,6 +5,7 @@ mod directory;
 mod files;
 mod firewall;
 mod handler;
+mod last_words;
 mod mail;
 mod maybe_sent;
 mod parts;

@@ -200,19 +200,22 @@ fn subject(mail: &InboundMail) -> Option<String> {
     (!rest.is_empty()).then(|| key("s", &rest.to_lowercase()))
 }
 
-/// The task of the mail that this one answers, of the same consumer: by what it names, and then by its subject.
+/// The task of the mail that this one answers, of the same consumer: by what it names, then by the address it was sent to, and
+/// then by its subject.
 fn parent(known: &Interaction, mail: &InboundMail) -> Option<String> {
     let named = mail.answers.iter().map(|id| key("m", id.expose()));
+    let addressed = mail.tokens.iter().map(|token| key("t", &token.expose().to_lowercase()));
     // A first mail of many has the subject of another one by chance; an answer says so.
     let alike = subject(mail).filter(|_| mail.subject.expose().contains(':'));
     let find = |key: String| known.threads.iter().rev().find(|(known, _)| *known == key).map(|(_, id)| id.clone());
-    named.chain(alike).find_map(find)
+    named.chain(addressed).chain(alike).find_map(find)
 }
 
 fn remember(known: &mut Interaction, mail: &InboundMail, id: &str) {
     let named = mail.message_id.as_ref().map(|id| key("m", id.expose()));
-    known.threads.extend(named.into_iter().chain(subject(mail)).map(|key| (key, id.to_owned())));
-    let surplus = known.threads.len().saturating_sub(2 * REMEMBERED);
+    let thread = mail.thread_token().map(|token| key("t", &token));
+    known.threads.extend(named.into_iter().chain(thread).chain(subject(mail)).map(|key| (key, id.to_owned())));
+    let surplus = known.threads.len().saturating_sub(3 * REMEMBERED);
     known.threads.drain(..surplus);
 }
 
@@ -247,10 +250,19 @@ mod tests {
         assert_eq!(parent(&known, &mail("3@a", "AW: Re: order 43", &[])).as_deref(), Some("two"));
         assert_eq!(parent(&known, &mail("3@a", "Order 43", &[])), None, "it answers nothing");
         assert_eq!(parent(&known, &mail("3@a", "Re: Order 44", &["y@b"])), None);
+        let token = mail("2@a", "", &[]).thread_token().unwrap();
+        let stripped = |token: &str| InboundMail {
+            tokens: vec![Private::new(token.to_uppercase())],
+            ..mail("4@a", "Something else", &[])
+        };
+        assert_eq!(parent(&known, &stripped(&token)).as_deref(), Some("two"), "by the address alone");
+        assert_eq!(parent(&known, &stripped("another")), None);
+        let answer = mail("5@a", "", &["nx.x@company.com", "2@a"]);
+        assert_eq!(answer.thread_token().as_deref(), Some(token.as_str()), "one name for the whole thread");
         for number in 0..500 {
             remember(&mut known, &mail(&format!("n{number}"), "", &[]), "later");
         }
-        assert_eq!(known.threads.len(), 2 * REMEMBERED);
+        assert_eq!(known.threads.len(), 3 * REMEMBERED);
         assert!(!format!("{:?}", known.threads).contains("Order"));
     }
 

@@ -1,6 +1,7 @@
 //! What a mail holds on its way to a consumer, and the thread it belongs to.
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use crate::{MediaRef, Private, SessionId};
 
@@ -71,6 +72,11 @@ impl MailThread {
         Self { message_id: Private::new(message_id), references, subject }
     }
 
+    /// The short name of the thread, by which an answer is known that lost its headers.
+    pub fn token(&self) -> String {
+        thread_token(self.references.first().unwrap_or(&self.message_id).expose())
+    }
+
     /// As the ledger keeps it.
     pub fn to_session(&self) -> SessionId {
         SessionId::new(serde_json::to_string(self).expect("texts have a JSON form"))
@@ -80,6 +86,13 @@ impl MailThread {
     pub fn from_session(session: &SessionId) -> Option<Self> {
         serde_json::from_str(session.as_str()).ok()
     }
+}
+
+/// The short name of the thread that begins with this mail: it stands behind the plus of an address, tells nothing of the mail,
+/// and survives servers that change the case of addresses.
+pub(crate) fn thread_token(first: &str) -> String {
+    let hash: [u8; 32] = Sha256::digest(format!("thread|{first}")).into();
+    hash[..10].iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]
@@ -108,5 +121,7 @@ mod tests {
         let thread = (0..100).fold(None, |thread, number| Some(add(thread, &format!("{number}@a")))).unwrap();
         assert_eq!(thread.references.len(), KEPT);
         assert_eq!((ids(&thread)[0], ids(&thread)[1], ids(&thread)[19]), ("0@a", "80@a", "98@a"));
+        assert_eq!(thread.token(), add(None, "0@a").token(), "its name stays");
+        assert_ne!(thread.token(), add(None, "1@a").token());
     }
 }

@@ -2,6 +2,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::mail::thread_token;
 use crate::{Address, ChannelName, MessageId, Private};
 
 /// What a consumer's mail says beside what every message says.
@@ -49,6 +50,13 @@ pub struct InboundMail {
 }
 
 impl InboundMail {
+    /// The short name of its thread, as [`crate::MailThread::token`] tells it; none where the mail has no id.
+    pub fn thread_token(&self) -> Option<String> {
+        let own = self.message_id.as_ref()?;
+        let first = self.answers.iter().rev().find(|id| *id != own).unwrap_or(own);
+        Some(thread_token(first.expose()))
+    }
+
     /// The identity of a mail on a channel: the same by whichever way it comes in.
     ///
     /// The Message-ID alone would not do: some programs give all their mails one, and whoever knows one could keep another's

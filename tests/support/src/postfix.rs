@@ -16,7 +16,7 @@ const START: Duration = Duration::from_secs(60);
 /// A Postfix of a test's own, between a company and the world.
 ///
 /// It delivers mail for `ann@consumer.example` and `bob@consumer.example`, and knows nobody else there; takes mail for
-/// `gone@consumer.example` and then returns it; says "later" of `later@consumer.example`; refuses the sender
+/// `gone@consumer.example` and then returns it; says "later" of `later@consumer.example`, and "too many" of `limited@consumer.example`; refuses the sender
 /// `blocked@company.com` and mails above 1 MB; and brings mail for `company.com` to a port.
 pub struct Postfix {
     folder: TempDir,
@@ -75,7 +75,7 @@ impl Postfix {
              virtual_alias_maps = inline:{{ gone@consumer.example=moved@consumer.example }}\n\
              smtpd_relay_restrictions = permit_mynetworks, reject_unauth_destination\n\
              smtpd_recipient_restrictions = check_sender_access inline:{{ {{blocked@company.com = 550 5.7.1 Not you}} }}, \
-             check_recipient_access inline:{{ {{later@consumer.example = 450 4.2.0 Not now}} }}, \
+             check_recipient_access inline:{{ {{later@consumer.example = 450 4.2.0 Not now}}, {{limited@consumer.example = 450 4.7.1 Too many}} }}, \
              reject_unlisted_recipient, permit_mynetworks, reject\n\
              minimal_backoff_time = 1s\nmaximal_backoff_time = 2s\nqueue_run_delay = 1s\n"
         );

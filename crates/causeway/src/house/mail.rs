@@ -155,6 +155,7 @@ pub(super) fn channels(config: &Config) -> anyhow::Result<Vec<MailChannel>> {
             dkim: dkim(provider, channel.id.as_str())?,
             files: consumer_outbound::Limits { types: channel.media.types.clone(), size: channel.media.limit },
             leave: leave(config, kind.list_unsubscribe),
+            reply_token: kind.reply_token,
         }))
     };
     config.channels.iter().filter_map(|channel| one(channel).transpose()).collect()

@@ -57,6 +57,8 @@ pub struct MailChannel {
     pub files: Limits,
     /// How recipients leave.
     pub leave: Leave,
+    /// Whether answers are sent to an address that tells their thread.
+    pub reply_token: bool,
 }
 
 /// How recipients leave.

@@ -21,13 +21,12 @@ pub(super) fn draft(
 ) -> Draft {
     let id = message_id(&channel.ccid, channel.id.as_str(), &reply.genesys_message_id, reply.to.normalised());
     let (in_reply_to, references) = answered(thread, id.as_str());
-    let mailbox = |named: &Named| Mailbox::new(named.name.expose().clone(), named.id.expose().clone());
     Draft {
         domain: channel.id.as_str().to_owned(),
         envelope_sender: envelope_sender(&account.bounce_address, &token(reply, channel)),
         from: Mailbox::new(mail.from_name.expose().clone(), reply.from_id.expose().trim()),
         to: Mailbox::new(mail.to_name.expose().clone(), reply.to_id.expose().trim()),
-        reply_to: mail.reply_to.as_ref().map(mailbox),
+        reply_to: reply_to(reply, mail, channel, thread),
         subject: subject(mail, thread),
         text: mail.text.clone(),
         html: mail.html.clone(),
@@ -38,6 +37,29 @@ pub(super) fn draft(
         unsubscribe: unsubscribe(reply, channel),
         date: reply.received_at,
         message_id: id,
+    }
+}
+
+/// Where answers go: as the agent says, with the name of the thread behind the plus where the channel wants it, so that an answer
+/// is known that lost its headers.
+fn reply_to(
+    reply: &AgentReply,
+    mail: &MailReply,
+    channel: &MailChannel,
+    thread: Option<&MailThread>,
+) -> Option<Mailbox> {
+    let named = mail.reply_to.as_ref();
+    let as_it_is = || named.map(|named: &Named| Mailbox::new(named.name.expose().clone(), named.id.expose().clone()));
+    let Some(thread) = thread.filter(|_| channel.reply_token) else { return as_it_is() };
+    let (name, address) = named.map_or((&mail.from_name, &reply.from_id), |named| (&named.name, &named.id));
+    let address = address.expose().trim();
+    // Only of our own domain is it known that what stands behind a plus does not matter.
+    let ours = address
+        .rsplit_once('@')
+        .filter(|(local, domain)| !local.contains(['+', '"']) && domain.eq_ignore_ascii_case(channel.id.as_str()));
+    match ours {
+        Some(_) => Some(Mailbox::new(name.expose().clone(), envelope_sender(address, &thread.token()))),
+        None => as_it_is(),
     }
 }
 

@@ -146,6 +146,7 @@ impl Room {
         let Post { reply, effect, channel, account, .. } = post;
         account.paused.clear();
         self.maybe_sent.leave_mail(account, reply, self.deps.clock.now());
+        self.last_words.forget(reply);
         let token = draft::token(reply, channel);
         let outcome = Outcome::Sent { foreign_id: Some(token.clone()) };
         let reports = self.deps.ledger.sent(effect, attempt, Some(token)).await.map_err(ledger_down)?;
@@ -175,15 +176,18 @@ impl Room {
                 self.fail(reply, effect, attempt, reason.code, &reason.message).await
             }
             Sending::Later { whose: Whose::Mail, reason } => {
+                self.last_words.note(reply, reason.clone(), self.deps.clock.now());
                 release(reason.message).await?;
                 tracing::info!(channel = %reply.channel, "a mail server does not take a mail yet");
                 Err(Failure::NotYet { after: later(reply, self.deps.clock.now()) })
             }
             Sending::Later { whose: Whose::Server, reason } => {
+                self.last_words.note(reply, reason.clone(), self.deps.clock.now());
                 release(reason.message.clone()).await?;
                 Err(unavailable(None, reason.message))
             }
             Sending::Unavailable { cause } => {
+                self.last_words.forget(reply);
                 release(cause.clone()).await?;
                 Err(unavailable(None, cause))
             }

@@ -9,6 +9,7 @@ pub(in crate::config) fn email_kind(section: &Section<'_>) -> EmailChannel {
     EmailChannel {
         email_as: section.word("email_as", &shapes).unwrap_or(EmailAs::Email),
         list_unsubscribe: section.word("list_unsubscribe", &ways).unwrap_or(ListUnsubscribe::Off),
+        reply_token: section.boolean("reply_token", false),
     }
 }
 

@@ -138,6 +138,8 @@ pub struct EmailChannel {
     pub email_as: EmailAs,
     /// How consumers leave.
     pub list_unsubscribe: ListUnsubscribe,
+    /// Whether consumers' answers are sent to an address that tells their thread.
+    pub reply_token: bool,
 }
 
 /// In which shape consumers' mail is given to Genesys as messages.

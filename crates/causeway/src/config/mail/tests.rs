@@ -72,7 +72,7 @@ hello = "bridge.company.com"
 dkim = { selector = "s1", key_file = "/run/secrets/dkim" }
 max_per_sender = 0
 [[channel]]"#;
-    let text = MAIL.replacen("[[channel]]", more, 1).replace("secrets =", "email_as = \"text\"\nlist_unsubscribe = \"mailto\"\nwhen_unsure = \"park\"\ninbound = \"open-media\"\nopen_media_service = \"email-in\"\nopen_media_idle = \"1h\"\nsecrets =");
+    let text = MAIL.replacen("[[channel]]", more, 1).replace("secrets =", "reply_token = true\nemail_as = \"text\"\nlist_unsubscribe = \"mailto\"\nwhen_unsure = \"park\"\ninbound = \"open-media\"\nopen_media_service = \"email-in\"\nopen_media_idle = \"1h\"\nsecrets =");
     let found = provider(&text);
     let imap = found.imap.unwrap();
     assert_eq!((imap.server.port, imap.server.security, imap.mailboxes.len()), (143, Security::StartTls, 2));
