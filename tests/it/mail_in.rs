@@ -145,6 +145,39 @@ async fn a_mail_reaches_the_agent_through_a_mail_server(queues: Queues) {
     world.end().await;
 }
 
+/// Pictures in the text come beside it, under names: what the HTML calls them by opens nothing for the agent.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pictures_in_the_text_reach_the_agent_beside_it() {
+    let at = address();
+    let world = World::with(listening(Queues::Embedded, at, "")).await;
+    let picture = STANDARD.encode(png());
+    let lines: Vec<&str> = picture.as_bytes().chunks(76).filter_map(|line| std::str::from_utf8(line).ok()).collect();
+    let inline = |id: &str, more: &str| {
+        format!(
+            "--r\nContent-Type: image/png{more}\nContent-ID: <{id}>\nContent-Disposition: inline\n\
+             Content-Transfer-Encoding: base64\n\n{}\n",
+            lines.join("\n")
+        )
+    };
+    let mail = format!(
+        "From: {ANN}\nTo: {HELP}\nSubject: Look\nMessage-ID: <look@consumer.example>\nMIME-Version: 1.0\n\
+         Content-Type: multipart/related; boundary=r\n\n--r\nContent-Type: text/html\n\n\
+         <p>The door <img src=\"cid:one\" alt=\"(the green one)\"> and its key <img src=\"cid:two\"></p>\n{}{}--r--\n",
+        inline("one", "; name=door.png"),
+        inline("two", "")
+    );
+    assert!(hand_over(at, ANN, HELP, &mail).await.starts_with("250 "));
+    let seen = world.mails(1).await.remove(0);
+    assert!(
+        seen.email.as_ref().is_some_and(|email| email.html.as_deref().is_some_and(|html| html.contains("cid:one")))
+    );
+    let lines: Vec<&str> = seen.text.lines().collect();
+    let [text, door, key] = lines[..] else { panic!("{}", seen.text) };
+    assert_eq!(text, "The door (the green one) and its key");
+    assert!(door.starts_with("door.png: http://") && key.starts_with("attachment.png: http://"), "{door} {key}");
+    world.end().await;
+}
+
 async fn a_mail_reaches_the_agent_as_a_text(queues: Queues) {
     let at = address();
     let world = World::with(listening(queues, at, "email_as = \"text\"")).await;

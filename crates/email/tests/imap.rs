@@ -168,6 +168,28 @@ async fn a_first_connection_brings_in_nothing_old() {
     old_mails_stay(500).await;
 }
 
+/// A server locks out whoever keeps trying.
+#[tokio::test]
+async fn a_refused_login_is_not_tried_again_at_once() {
+    let dovecot = dovecot();
+    dovecot.put("ann", &mail("old"));
+    let mut expired = config(&dovecot, "ann");
+    expired.login = login(LoginKind::Token, "ann", "expired");
+    expired.backoff = Backoff { base: Duration::from_millis(1), cap: Duration::from_secs(3600) };
+    let expired = Watch::start(expired, None, None);
+    expired.trouble(|error| matches!(error, ImapError::LoginRefused { .. })).await;
+    // As long as it takes another one to read mail after mail.
+    let mut other = Watch::start(config(&dovecot, "ann"), None, None);
+    assert!(matches!(other.next().await, Seen::Begin(_)));
+    for number in 0..20 {
+        dovecot.put("ann", &mail(&format!("new {number}")));
+        assert!(is(&other.next().await, &format!("new {number}")));
+    }
+    assert_eq!(expired.troubles.lock().expect("nobody panics here").len(), 1, "{}", dovecot.log());
+    expired.end().await;
+    other.end().await;
+}
+
 #[tokio::test]
 #[ignore = "long: fifty thousand files"]
 async fn a_first_connection_to_a_full_mailbox_brings_in_nothing_old() {
