@@ -184,6 +184,46 @@ async fn odd_events_are_answered_200_and_kept_for_a_person() {
     goes_on(world, &[Family::Inbound]).await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn events_that_are_nobodys_are_told_with_their_cause() {
+    let world = World::on(Queues::Embedded).await;
+    let stranger = "13125550171";
+    let text = json!([{
+        "object": "message", "action": "INSERT", "id": "m-6541f0a2b3c4d", "timestamp": "2026-11-20 18:03:11", "type": "sms",
+        "domain": "example.com", "direction": "orig", "from_num": stranger, "from_uid": "", "term_num": "",
+        "term_uid": "7777@example.com", "dialed": "13125550999", "text": "private words",
+        "session_id": "2d51df1810812ace8d138a2558d0bd79"
+    }]);
+    // It says no more than that something happened in a session of a user who is nobody here.
+    let session = json!([{ "session_id": "2d51df1810812ace8d138a2558d0bd80", "user": "7777" }]);
+    for (secret, expected, body) in [(EVENT_SECRET, 200, &text), (EVENT_SECRET, 200, &session), ("guessed", 404, &text)]
+    {
+        let path = format!("/netsapiens/crexendo/{secret}");
+        let (status, told, _) = world.post(Post { path, ..Post::signed(body.to_string()) }).await;
+        assert_eq!(status, expected, "{told}");
+    }
+    let path = format!("/netsapiens/nobody/{EVENT_SECRET}");
+    assert_eq!(world.post(Post { path, ..Post::signed(text.to_string()) }).await.0, 404);
+    let metrics = world.metrics().await;
+    for (provider, cause) in [
+        ("crexendo", "unknown-number"),
+        ("crexendo", "unknown-user"),
+        ("crexendo", "bad-secret"),
+        ("unknown", "unknown-provider"),
+    ] {
+        let counted = format!("causeway_events_dropped_total{{provider=\"{provider}\",cause=\"{cause}\"}} ");
+        assert!(metrics.contains(&counted), "{counted}");
+    }
+    let line = world
+        .until("its line in the timeline", async |world| {
+            world.house.ledger.as_ref()?.timeline(stranger).await.ok()?.into_iter().next()
+        })
+        .await;
+    assert_eq!(line.what, ledger::What::Failed);
+    assert!(line.detail.contains("no channel here"), "{}", line.detail);
+    goes_on(world, &[]).await;
+}
+
 /// Headers within 10 s (design 3.3); who stays silent is cut off, and the bridge serves others meanwhile.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn slow_headers_are_cut_off() {

@@ -65,6 +65,12 @@ impl Directory {
             .min()
     }
 
+    /// A channel of a provider, the same one each time.
+    pub(crate) fn any(&self, provider: &NeighbourName) -> Option<&Channel> {
+        let owned = self.channels.values().filter(|channel| channel.provider == *provider);
+        owned.min_by(|one, other| one.name.cmp(&other.name))
+    }
+
     pub(crate) fn channel(&self, provider: &NeighbourName, number: &str) -> Option<&Channel> {
         self.channels.get(&(provider.clone(), comparable(number)))
     }

@@ -41,9 +41,15 @@ async fn hosted(
     let verified = keys.map_or(Err(LinkError::Unknown), |keys| keys.verify(&token, media.clock.now()));
     let id = match verified {
         Ok(id) => id,
-        Err(LinkError::Unknown) => return nothing(),
+        Err(LinkError::Unknown) => {
+            count_refused("unknown");
+            return nothing();
+        }
         // Only who holds a token of ours is told that it was one.
-        Err(LinkError::Expired) => return http_error(StatusCode::GONE, "gone", "this link has expired"),
+        Err(LinkError::Expired) => {
+            count_refused("expired");
+            return http_error(StatusCode::GONE, "gone", "this link has expired");
+        }
     };
     match answer(&media.store, &id, &method, &headers).await {
         Ok(answer) => answer,
@@ -56,6 +62,11 @@ async fn hosted(
     }
 }
 
+/// A link that opened nothing: whose it was its token alone knows.
+fn count_refused(cause: &'static str) {
+    metrics::counter!("causeway_links_refused_total", "cause" => cause).increment(1);
+}
+
 fn nothing() -> Response {
     http_error(StatusCode::NOT_FOUND, "not found", "there is nothing here")
 }
@@ -66,7 +77,10 @@ async fn answer(
     method: &Method,
     headers: &HeaderMap,
 ) -> Result<Response, blobs::BlobError> {
-    let Some(about) = store.about(id).await? else { return Ok(nothing()) };
+    let Some(about) = store.about(id).await? else {
+        count_refused("gone");
+        return Ok(nothing());
+    };
     let tag = format!("\"{id}\"");
     let given = headers.get(header::RANGE).filter(|_| fits(headers, &tag));
     let wanted = given.and_then(|range| range.to_str().ok()).map_or(Wanted::All, |range| wanted(range, about.size));

@@ -15,6 +15,7 @@ use sms::{ConsumerText, ReadEvents};
 use tokio::sync::watch;
 
 use crate::directory::{Channel, Directory};
+use crate::refused::Refusals;
 
 /// What this room needs to know.
 #[derive(Debug, Clone)]
@@ -34,6 +35,8 @@ pub struct Room {
     pub directory: watch::Receiver<Arc<Directory>>,
     /// Where messages go.
     pub broker: Broker,
+    /// Where what is refused is told.
+    pub refusals: Refusals,
     /// The time.
     pub clock: Clock,
 }
@@ -51,7 +54,9 @@ async fn event(
 ) -> Response {
     let directory = Arc::clone(&room.directory.borrow());
     // A wrong secret and an unknown provider are the same answer, so that neither can be told by trying.
-    let Some(provider) = directory.provider(&provider).filter(|provider| provider.accepts_secret(&secret)) else {
+    let known = directory.provider(&provider);
+    let Some(provider) = known.filter(|provider| provider.accepts_secret(&secret)) else {
+        room.refusals.secret(known.map(sms::Provider::name));
         return http_error(StatusCode::NOT_FOUND, "not found", "there is nothing here");
     };
     let body = match read_body(&headers, body, room.config.body_limit, room.config.body_read).await {
@@ -94,11 +99,6 @@ fn not_stored() -> Response {
     response
 }
 
-fn nobodys(provider: &NeighbourName, cause: &'static str) {
-    tracing::warn!(%provider, cause, "an event is about a number or user that is no channel here; add a [[channel]] or narrow the subscription");
-    count_dropped(provider, cause);
-}
-
 pub(crate) fn count_dropped(provider: &NeighbourName, cause: &'static str) {
     metrics::counter!("causeway_events_dropped_total", "provider" => provider.to_string(), "cause" => cause)
         .increment(1);
@@ -115,12 +115,12 @@ impl Room {
         for text in &events.texts {
             match directory.channel(provider, &text.to_number) {
                 Some(channel) => self.accept(channel, text).await?,
-                None => nobodys(provider, "unknown-number"),
+                None => self.refusals.text(directory, provider, text),
             }
         }
         for trigger in &events.triggers {
             let Some(channel) = directory.owner(provider, trigger) else {
-                nobodys(provider, "unknown-user");
+                self.refusals.trigger(provider);
                 continue;
             };
             // The read itself is left to the role that calls out: here nothing may depend on the provider's being up.

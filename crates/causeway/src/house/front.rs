@@ -33,7 +33,17 @@ pub(super) fn spawn(
         usize::try_from(http.body_limit).context("http.body_limit is larger than this machine can address")?;
     let mut router = Router::new();
     if roles.contains(&Role::Ingress) {
+        let refusals = match parts.ledger {
+            Some(ledger) => {
+                let (refusals, waiting) = ingress::Refusals::with_timeline(parts.clock.clone());
+                let written = ingress::write_refusals(waiting, ledger.clone(), parts.shutdown.clone());
+                tasks.spawn("refused events", written);
+                refusals
+            }
+            None => ingress::Refusals::without_timeline(parts.clock.clone()),
+        };
         let room = ingress::Room {
+            refusals,
             config: ingress::Config { body_limit, body_read: BODY_READ },
             directory: parts.directories.ingress.subscribe(),
             broker: parts.broker.clone(),
