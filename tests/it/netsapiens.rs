@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
-use jiff::SignedDuration;
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, ToSpan, Zoned};
 use sandbox::{SendAnswer, SimLogin};
 use serde_json::{Value, json};
 
@@ -310,6 +311,33 @@ async fn a_200_without_token_and_a_second_factor_and_a_wrong_password_are_told_o
     }
 }
 
+/// The time there in winter, without its zone.
+fn in_chicago() -> String {
+    let shifted = Zoned::now().with_time_zone(TimeZone::UTC) - 6.hours();
+    shifted.strftime("%Y-%m-%d %H:%M:%S").to_string()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wrong_time_zone_raises_an_alarm_at_the_start() {
+    let neighbours = Neighbours::start().await;
+    neighbours.netsapiens.set_row("/version", json!({ "current-time": in_chicago() }));
+    let world = World::among(neighbours, Settings::on(Queues::Embedded)).await;
+    let alarm = world
+        .until("the alarm", async |world| {
+            let (_, report) = world.readyz().await;
+            report["alarms"].as_array()?.iter().find(|alarm| alarm["alarm"] == "clock").cloned()
+        })
+        .await;
+    assert_eq!(alarm["target"], "crexendo");
+    assert!(alarm["detail"].as_str().is_some_and(|told| told.contains("time_zone of provider crexendo")), "{alarm}");
+    world.netsapiens.set_row("/version", json!({}));
+    let world = world.reopened(async |_| {}).await;
+    world.text(CONSUMER, "well");
+    world.agent_sees(1).await;
+    assert_eq!(world.readyz().await.1["alarms"], json!([]), "the zone is right");
+    world.end().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_doctor_names_the_channel_of_a_number_that_is_not_as_it_must_be() {
     let desk = Desk::open().await;
@@ -320,6 +348,13 @@ async fn the_doctor_names_the_channel_of_a_number_that_is_not_as_it_must_be() {
     let well = doctor().await;
     assert!(well.contains("provider crexendo has the numbers of its channels"), "{well}");
     assert!(well.contains("note     channel sales-sms: its number sends no pictures"), "{well}");
+    assert!(well.contains("well     provider crexendo has the time"), "{well}");
+    assert!(well.contains("well     the store of files answers"), "{well}");
+    desk.town.netsapiens.set_row("/version", json!({ "current-time": in_chicago() }));
+    let said = doctor().await;
+    let zone = |line: &str| line.starts_with("FINDING  provider crexendo: it writes its times -06:00 from UTC");
+    assert!(said.lines().any(zone), "{said}");
+    desk.town.netsapiens.set_row("/version", json!({}));
     for (fields, expected) in [
         (json!({ "dest": 9001 }), "belongs to user 9001"),
         (json!({ "application": "callqueue" }), "routed to \"callqueue\""),

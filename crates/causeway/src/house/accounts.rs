@@ -3,16 +3,20 @@
 use std::fmt;
 use std::time::Duration;
 
+use consumer_outbound::Mms;
 use ledger::Ledger;
 use model::NeighbourName;
 use runtime::{Alarm, AlarmKind, Health, Shutdown};
-use sms::netsapiens::{ExpectedNumber, NumberFinding, Stored, TokenStore};
+use sms::netsapiens::{ClockFinding, ExpectedNumber, NumberFinding, Stored, TokenStore};
 use sms::{Provider, SendError};
+use tokio::time::{MissedTickBehavior, interval};
 
 use crate::config::{ChannelKind, Config};
 
 /// Until an account that did not answer is looked at again.
 const AGAIN: Duration = Duration::from_secs(60);
+/// How often the clocks of accounts are looked at.
+const CLOCKS_EVERY: Duration = Duration::from_secs(300);
 
 /// Tokens in the ledger, which every replica has.
 #[derive(Clone)]
@@ -62,13 +66,26 @@ pub(crate) enum Finding {
     Wrong(String),
 }
 
+impl Finding {
+    fn wrong(self) -> Option<String> {
+        match self {
+            Self::Wrong(told) => Some(told),
+            Self::Well(_) | Self::Note(_) => None,
+        }
+    }
+}
+
 /// The numbers that channels have on an account.
 fn expected(config: &Config, provider: &NeighbourName) -> Vec<ExpectedNumber> {
     let channels = config.channels.iter().filter(|channel| channel.provider == *provider);
     let numbers = channels.filter_map(|channel| match &channel.kind {
-        ChannelKind::Sms { user, number, .. } => {
-            Some(ExpectedNumber { channel: channel.name.clone(), user: user.clone(), number: number.clone() })
-        }
+        ChannelKind::Sms { user, number, groups, mms, .. } => Some(ExpectedNumber {
+            channel: channel.name.clone(),
+            user: user.clone(),
+            number: number.clone(),
+            pictures_always: mms.mode == Mms::Always,
+            groups: *groups,
+        }),
         ChannelKind::Email(_) => None,
     });
     numbers.collect()
@@ -104,6 +121,43 @@ pub(crate) async fn look(config: &Config, provider: &Provider) -> Result<Vec<Fin
         NumberFinding::Note(told) => Finding::Note(told),
     }));
     Ok(findings)
+}
+
+/// Compares an account's clock with ours, and its zone with the configured one.
+pub(crate) async fn look_at_clock(provider: &Provider) -> Result<Vec<Finding>, SendError> {
+    let Some(account) = provider.as_netsapiens() else { return Ok(Vec::new()) };
+    let found = account.check_clock().await?;
+    if found.is_empty() {
+        return Ok(vec![Finding::Well(format!("provider {} has the time, in the zone it should", provider.name()))]);
+    }
+    let told = |finding| match finding {
+        ClockFinding::Zone(told) | ClockFinding::Drift(told) => Finding::Wrong(told),
+        ClockFinding::Untold(told) => Finding::Note(told),
+    };
+    Ok(found.into_iter().map(told).collect())
+}
+
+/// Looks at the clocks of all accounts from the start on, and holds the alarm while one is not as it should be.
+pub(super) async fn watch_clocks(providers: Vec<Provider>, health: Health, shutdown: Shutdown) -> anyhow::Result<()> {
+    let mut ticks = interval(CLOCKS_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = shutdown.stopping() => return Ok(()),
+            _ = ticks.tick() => {}
+        }
+        for provider in &providers {
+            let looked = tokio::select! {
+                () = shutdown.stopping() => return Ok(()),
+                looked = look_at_clock(provider) => looked,
+            };
+            // One that does not answer is told of by whatever else is asked of it.
+            let Ok(findings) = looked else { continue };
+            let alarm = health.alarm(AlarmKind::Clock, provider.name().as_str());
+            let wrong: Vec<String> = findings.into_iter().filter_map(Finding::wrong).collect();
+            if wrong.is_empty() { alarm.clear() } else { alarm.raise(wrong.join("; ")) }
+        }
+    }
 }
 
 /// Looks at every account until each has answered, and tells what there is to mend before the first reply meets it.

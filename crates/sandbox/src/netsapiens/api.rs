@@ -81,8 +81,10 @@ async fn authorise(Shared(state): Shared<Arc<State>>, request: Request, next: Ne
 }
 
 async fn version(Shared(state): Shared<Arc<State>>) -> Json<Value> {
-    let now = rows::stamp(state.room().clock.now());
-    Json(json!({ "apiversion": "Version: 45.0.0", "hostname": "sandbox", "current-time": now }))
+    let room = state.room();
+    let now = rows::stamp(room.clock.now());
+    let version = json!({ "apiversion": "Version: 45.0.0", "hostname": "sandbox", "current-time": now });
+    Json(room.managed.shown("/version", version))
 }
 
 async fn api_key(Shared(state): Shared<Arc<State>>) -> Json<Value> {

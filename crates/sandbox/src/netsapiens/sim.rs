@@ -66,7 +66,7 @@ impl NetSapiensSim {
         (room.tokens.granted, room.tokens.refreshed, room.tokens.refused)
     }
 
-    /// Shows other values in a number's row, or in what the key says of itself (`number` is `~`).
+    /// Shows other values in a number's row, in what the key says of itself (`number` is `~`), or the server (`/version`).
     pub fn set_row(&self, number: &str, fields: Value) {
         self.state.room().managed.rows.insert(number.to_owned(), fields);
     }

@@ -3,6 +3,7 @@
 mod account;
 mod answer;
 mod auth;
+mod clock;
 mod event;
 mod fields;
 mod history;
@@ -23,6 +24,7 @@ mod time;
 pub use account::{Account, Config};
 pub(crate) use answer::EDGE_PAUSE;
 pub use auth::{Auth, Login, Stored, TokenStore};
+pub use clock::ClockFinding;
 pub use keys::NewKey;
 pub use numbers::{ExpectedNumber, NumberFinding};
 pub use post::Outgoing;

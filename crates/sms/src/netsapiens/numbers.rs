@@ -22,6 +22,10 @@ pub struct ExpectedNumber {
     pub user: String,
     /// The number.
     pub number: String,
+    /// Whether pictures are sent from it whatever the provider says.
+    pub pictures_always: bool,
+    /// Whether groups are written to from it.
+    pub groups: bool,
 }
 
 /// What is to be said of a channel's number.
@@ -94,7 +98,7 @@ impl Account {
 
 /// The number itself is never told: findings are logged.
 fn findings(expected: &ExpectedNumber, numbers: &[SmsNumber], account: &str) -> Vec<NumberFinding> {
-    let ExpectedNumber { channel, user, number } = expected;
+    let ExpectedNumber { channel, user, number, .. } = expected;
     let Some(found) = numbers.iter().find(|found| same_number(&found.number, number)) else {
         let told = format!(
             "channel {channel}: provider {account} has no SMS number like its own; check the channel's number, and the \
@@ -118,10 +122,30 @@ fn findings(expected: &ExpectedNumber, numbers: &[SmsNumber], account: &str) -> 
         );
         findings.push(NumberFinding::Wrong(told));
     }
+    findings.extend(pictures(found, expected, account));
+    findings
+}
+
+/// What is to be said of the pictures a number sends. With `mms = "always"` they are sent all the same, and are lost.
+fn pictures(found: &SmsNumber, expected: &ExpectedNumber, account: &str) -> Vec<NumberFinding> {
+    let ExpectedNumber { channel, pictures_always, groups, .. } = expected;
+    let told = |key: &str, what: &str, group: &str| {
+        let fact =
+            format!("channel {channel}: its number sends no pictures{what} ({key} is false at provider {account})");
+        match pictures_always {
+            true => NumberFinding::Wrong(format!(
+                "{fact}, and mms = \"always\" has them sent{group}; write mms = \"auto\" or \"never\", or have the number \
+                 provisioned for pictures"
+            )),
+            false => NumberFinding::Note(format!("{fact}; links are sent instead")),
+        }
+    };
+    let mut findings = Vec::new();
     if found.mms_capable == Some(false) {
-        let told =
-            format!("channel {channel}: its number sends no pictures (mms-capable is false at provider {account})");
-        findings.push(NumberFinding::Note(told));
+        findings.push(told("mms-capable", "", ""));
+    }
+    if *groups && found.group_mms_capable == Some(false) {
+        findings.push(told("group-mms-capable", " to groups", " to groups, too"));
     }
     findings
 }
@@ -135,7 +159,27 @@ mod tests {
     fn told(row: &Value) -> Vec<NumberFinding> {
         let numbers: Vec<SmsNumber> = SmsNumber::read(row).into_iter().collect();
         let (channel, user, number) = (ChannelName::new("sales"), "9000".to_owned(), "+1 312-555-0100".to_owned());
-        findings(&ExpectedNumber { channel, user, number }, &numbers, "crexendo")
+        let expected = ExpectedNumber { channel, user, number, pictures_always: false, groups: false };
+        findings(&expected, &numbers, "crexendo")
+    }
+
+    #[test]
+    fn pictures_that_a_number_does_not_send_are_a_finding_where_they_are_sent() {
+        let row = json!({ "number": "13125550100", "mms-capable": false, "group-mms-capable": "no" });
+        let numbers: Vec<SmsNumber> = SmsNumber::read(&row).into_iter().collect();
+        let expected = |pictures_always, groups| {
+            let (channel, user, number) = (ChannelName::new("sales"), "9000".to_owned(), "13125550100".to_owned());
+            findings(&ExpectedNumber { channel, user, number, pictures_always, groups }, &numbers, "crexendo")
+        };
+        assert!(matches!(expected(false, false).as_slice(), [NumberFinding::Note(_)]));
+        let both = expected(false, true);
+        assert!(
+            matches!(&both[..], [NumberFinding::Note(_), NumberFinding::Note(of)] if of.contains("to groups")),
+            "{both:?}"
+        );
+        let always = expected(true, true);
+        let [NumberFinding::Wrong(one), NumberFinding::Wrong(group)] = always.as_slice() else { panic!("{always:?}") };
+        assert!(one.contains("mms = \"auto\"") && group.contains("group-mms-capable"), "{one} {group}");
     }
 
     #[test]

@@ -8,8 +8,12 @@ pub(super) fn parse(text: &str, zone: &TimeZone) -> Option<Timestamp> {
     if let Ok(timestamp) = text.parse() {
         return Some(timestamp);
     }
-    let naive = DateTime::strptime("%Y-%m-%d %H:%M:%S", text).ok()?;
-    zone.to_ambiguous_timestamp(naive).compatible().ok()
+    zone.to_ambiguous_timestamp(naive(text)?).compatible().ok()
+}
+
+/// The second form.
+pub(super) fn naive(text: &str) -> Option<DateTime> {
+    DateTime::strptime("%Y-%m-%d %H:%M:%S", text).ok()
 }
 
 #[cfg(test)]

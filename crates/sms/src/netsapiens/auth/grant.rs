@@ -156,7 +156,7 @@ fn refused(door: &Door<'_>, answer: &Answer, body: &Value) -> Failure {
     match status.as_u16() {
         403 if !body.is_object() => later(Some(EDGE_PAUSE), " from its edge (no JSON): a firewall blocks us"),
         429 => later(Some(answer.retry_after(door.now).unwrap_or(THROTTLE_PAUSE)), ""),
-        500..=599 => later(answer.retry_after(door.now), ""),
+        408 | 425 | 500..=599 => later(answer.retry_after(door.now), ""),
         404 if !body.is_object() => never("this host has no ns-api v2; check base_url"),
         300..=399 => never("a redirect; check base_url"),
         _ => never("check client_id, client_secret, username and password"),

@@ -281,7 +281,7 @@ async fn a_200_without_a_token_or_with_a_second_factor_is_refused_with_its_cause
 async fn a_firewall_or_a_fault_at_the_login_is_no_wrong_password() {
     let house = house().await;
     let account = house.account("right");
-    for (status, pause) in [(403, Some(300)), (429, Some(30)), (500, None), (503, None)] {
+    for (status, pause) in [(403, Some(300)), (408, None), (429, Some(30)), (500, None), (503, None)] {
         let status = StatusCode::from_u16(status).unwrap();
         house.far.lock().unwrap().login = Some((status, "<html>no</html>".to_owned()));
         let told = account.version().await;
