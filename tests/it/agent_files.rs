@@ -18,7 +18,7 @@ fn png(size: usize) -> Bytes {
 }
 
 fn jpeg(size: usize) -> Bytes {
-    let mut bytes = b"\xff\xd8\xff\xe0\0\x04ab".to_vec();
+    let mut bytes = b"\xff\xd8\xff\xe0\0\x04ab\xff\xc0\0\x0b\x08\0\x10\0\x10\x01\x01\x11\0".to_vec();
     bytes.resize(size, 7);
     bytes.into()
 }

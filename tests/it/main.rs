@@ -23,6 +23,7 @@ mod mail_unsure;
 mod mailbox_replicas;
 mod mailboxes;
 mod media;
+mod media_outage;
 mod neighbours;
 mod netsapiens;
 mod one_click;

@@ -80,6 +80,7 @@ pub(crate) struct Settings {
     pub(crate) delivered_when: &'static str,
     pub(crate) grace: &'static str,
     pub(crate) expire_replies: &'static str,
+    pub(crate) expire_inbound: &'static str,
     /// More of the configuration, after everything else.
     pub(crate) more: String,
     /// How the provider is logged in to; by its key where it says nothing.
@@ -103,6 +104,7 @@ impl Settings {
             delivered_when: "accepted",
             grace: "30s",
             expire_replies: "4h",
+            expire_inbound: "72h",
             more: String::new(),
             auth: None,
             provider: "subscribe = false",
@@ -117,7 +119,7 @@ impl Settings {
     }
 
     fn house(&self, folder: &Path) -> String {
-        let Self { queues, books, http, admin, log, grace, expire_replies, .. } = self;
+        let Self { queues, books, http, admin, log, grace, expire_replies, expire_inbound, .. } = self;
         let (broker, ledger, folder) = (queues.toml(folder), books.toml(folder), folder.display());
         let public_url = self.public_url.clone().unwrap_or_else(|| format!("http://{http}"));
         // An embedded broker makes its key up.
@@ -142,6 +144,7 @@ impl Settings {
             lag = "0s"
             [expire]
             replies = "{expire_replies}"
+            inbound = "{expire_inbound}"
             [receipts]
             hold = "200ms"
             [log]

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::ops::Deref;
+use std::path::PathBuf;
 
 use broker::QueueReport;
 use causeway::config::{Source, load};
@@ -75,6 +76,11 @@ impl World {
         let world = Self { neighbours, house, http, shutdown, settings, folder };
         world.until("a house that is ready", async |world| (world.readyz().await.0 == 200).then_some(())).await;
         world
+    }
+
+    /// Where the files of messages are kept.
+    pub(crate) fn blobs(&self) -> PathBuf {
+        self.folder.path().join("blobs")
     }
 
     /// Where Genesys and providers reach the bridge.

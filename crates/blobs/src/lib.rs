@@ -10,8 +10,8 @@ mod id;
 mod keys;
 mod kind;
 mod links;
+mod measure;
 mod open;
-mod picture;
 mod store;
 mod write;
 
@@ -22,4 +22,4 @@ pub use keys::made_up_key;
 pub use kind::{Kind, is_active};
 pub use links::{Keys, LinkError, Links};
 pub use open::{Config, Place, S3};
-pub use store::{About, Store};
+pub use store::{About, Limits, Store};

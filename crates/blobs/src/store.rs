@@ -28,6 +28,24 @@ pub struct About {
     pub stored_at: Timestamp,
 }
 
+/// What an operator may change that a file is refused for.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits<'a> {
+    /// The media types that are taken.
+    pub types: &'a [String],
+    /// The most bytes of one.
+    pub size: u64,
+}
+
+impl Limits<'_> {
+    /// Tells these limits from others.
+    fn mark(&self) -> String {
+        let size = self.size.to_string();
+        let parts: Vec<&str> = std::iter::once(size.as_str()).chain(self.types.iter().map(String::as_str)).collect();
+        BlobId::derive(&parts).to_string()
+    }
+}
+
 /// Keeps files.
 #[derive(Clone)]
 pub struct Store {
@@ -62,6 +80,8 @@ impl Inner {
 
 /// What is said of a file is written after its bytes: a file is there when this is.
 const ABOUT: &str = "about";
+/// Beside a file that was refused: why, and under which limits.
+const REFUSED: &str = "refused";
 /// Of anything said of a file.
 const MOST_SAID: u64 = 64 << 10;
 
@@ -151,12 +171,59 @@ impl Store {
         }
     }
 
+    /// Writes down why a file is not kept, so that it is not fetched again while these limits hold.
+    ///
+    /// # Errors
+    /// [`BlobError::Unavailable`].
+    pub async fn refuse(&self, id: &BlobId, word: &str, limits: Limits<'_>) -> Result<(), BlobError> {
+        self.note(id, REFUSED, &format!("{word} {}", limits.mark())).await
+    }
+
+    /// Why a file was not kept, where that was under the same limits.
+    ///
+    /// # Errors
+    /// [`BlobError::Unavailable`].
+    pub async fn refused(&self, id: &BlobId, limits: Limits<'_>) -> Result<Option<String>, BlobError> {
+        let noted = self.noted(id, REFUSED).await?;
+        let same = |noted: String| {
+            noted.split_once(' ').filter(|(_, mark)| *mark == limits.mark()).map(|(word, _)| word.to_owned())
+        };
+        Ok(noted.and_then(same))
+    }
+
+    /// Whether files can be put there, tried with a few bytes. Where no file came yet there is nothing to try.
+    ///
+    /// # Errors
+    /// [`BlobError`].
+    pub async fn check(&self) -> Result<(), BlobError> {
+        if self.is_untouched() {
+            return Ok(());
+        }
+        self.say(&BlobId::derive(&["check"]), "check", Vec::new()).await
+    }
+
+    /// Whether files can be looked up there; nothing is written.
+    ///
+    /// # Errors
+    /// [`BlobError`].
+    pub async fn look(&self) -> Result<(), BlobError> {
+        if self.is_untouched() {
+            return Ok(());
+        }
+        self.said(&BlobId::derive(&["check"]), "check").await.map(|_| ())
+    }
+
+    /// Whether it is a folder that is not made yet.
+    fn is_untouched(&self) -> bool {
+        matches!(&self.inner.place, Place::Folder(path) if !path.exists())
+    }
+
     /// Deletes everything older than this, and says how much there was. Any number of processes may do so at once.
     ///
     /// # Errors
     /// [`BlobError::Unavailable`].
     pub async fn sweep(&self, older_than: Duration) -> Result<u64, BlobError> {
-        if matches!(&self.inner.place, Place::Folder(path) if !path.exists()) {
+        if self.is_untouched() {
             return Ok(0);
         }
         let before = self.inner.clock.now().saturating_sub(older_than).unwrap_or(Timestamp::MIN).as_second();

@@ -6,8 +6,9 @@ use object_store::path::Path;
 use object_store::{MultipartUpload, ObjectStoreExt, PutPayload};
 
 use crate::kind::Kind;
+use crate::measure::Measure;
 use crate::store::Inner;
-use crate::{BlobError, Check, PutError};
+use crate::{BlobError, Check, PutError, Refusal};
 
 /// What was written.
 pub(crate) struct Written {
@@ -15,7 +16,7 @@ pub(crate) struct Written {
     pub(crate) size: u64,
 }
 
-/// Enough of a file to say what it is, and how large a picture opens: a JPEG's own thumbnail comes before that.
+/// Enough of a file to say what it is.
 const HEAD: usize = 64 << 10;
 
 /// Writes a file that passes its checks.
@@ -29,27 +30,33 @@ pub(crate) async fn checked<E>(
     let mut bytes = std::pin::pin!(bytes);
     let mut writer = Writer { inner, path, upload: None, part: Vec::new(), held: 0 };
     let mut head = Vec::new();
-    let mut kind = None;
+    let mut known: Option<(Kind, Measure)> = None;
     let mut size = 0;
     let written = async {
         while let Some(chunk) = bytes.next().await {
             let chunk = chunk.map_err(PutError::Source)?;
             size += chunk.len() as u64;
             check.so_far(size).map_err(PutError::Refused)?;
-            if kind.is_none() {
-                head.extend_from_slice(&chunk[..chunk.len().min(HEAD - head.len())]);
+            let mut rest: &[u8] = &chunk;
+            if known.is_none() {
+                let (first, behind) = chunk.split_at(chunk.len().min(HEAD - head.len()));
+                head.extend_from_slice(first);
+                rest = behind;
                 if head.len() == HEAD {
-                    kind = Some(check.head(&head).map_err(PutError::Refused)?);
-                    head = Vec::new();
+                    known = Some(begin(check, &std::mem::take(&mut head)).map_err(PutError::Refused)?);
                 }
+            }
+            if let Some((_, measure)) = &mut known {
+                measure.take(rest).map_err(PutError::Refused)?;
             }
             writer.take(chunk).await.map_err(PutError::Store)?;
         }
-        let kind = match kind {
-            Some(kind) => kind,
-            None => check.head(&head).map_err(PutError::Refused)?,
+        let (kind, measure) = match known {
+            Some(known) => known,
+            None => begin(check, &head).map_err(PutError::Refused)?,
         };
         check.whole(size).map_err(PutError::Refused)?;
+        measure.end().map_err(PutError::Refused)?;
         writer.finish().await.map_err(PutError::Store)?;
         Ok(Written { kind, size })
     }
@@ -58,6 +65,14 @@ pub(crate) async fn checked<E>(
         writer.abandon().await;
     }
     written
+}
+
+/// What a file is by its beginning, which is measured.
+fn begin(check: &Check, head: &[u8]) -> Result<(Kind, Measure), Refusal> {
+    let kind = check.head(head)?;
+    let mut measure = Measure::new(kind.media_type);
+    measure.take(head)?;
+    Ok((kind, measure))
 }
 
 /// Holds at most one part, and writes it when it is full; a file of one part is written at once.

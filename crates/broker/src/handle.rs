@@ -35,6 +35,15 @@ pub enum Failure {
         /// What happened.
         cause: anyhow::Error,
     },
+    /// The same, where it is not the widest of the targets that it counts against.
+    RetryAt {
+        /// The neighbour that failed.
+        target: String,
+        /// At least this long, or the backoff's next wait.
+        after: Option<Duration>,
+        /// What happened.
+        cause: anyhow::Error,
+    },
     /// The neighbour is down, throttling or misconfigured: later, and without spending a try of this message.
     Unavailable {
         /// The neighbour, channel or number that is in trouble.
@@ -49,6 +58,8 @@ pub enum Failure {
         /// At least this long.
         after: Duration,
     },
+    /// A part of it is done. The next try goes on at once, perhaps with another neighbour; no try is spent.
+    Onward,
     /// A channel or number refuses us for what it is configured as here: it alone is held, raises an alarm at its owner's,
     /// and gives its messages to the dead letters when it holds too many, or for too long.
     Fault {

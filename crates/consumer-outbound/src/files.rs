@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use blobs::{About, BlobId, Check, Links, PutError, Refusal as Unfit, Store};
+use blobs::{About, BlobError, BlobId, Check, Links, PutError, Refusal as Unfit, Store};
 use broker::Failure;
 use genesys::{Directory, Refusal};
 use jiff::SignedDuration;
@@ -13,6 +13,7 @@ use model::{AgentReply, MediaPlace, MediaRef, Private, ReasonCode};
 use tokio::sync::watch;
 
 use crate::handler::{Room, ledger_down};
+use crate::pictures::store_down;
 
 /// The doors files go through.
 #[derive(Clone)]
@@ -32,6 +33,12 @@ pub struct Limits {
     pub types: Vec<String>,
     /// The most bytes.
     pub size: u64,
+}
+
+impl Limits {
+    fn of_store(&self) -> blobs::Limits<'_> {
+        blobs::Limits { types: &self.types, size: self.size }
+    }
 }
 
 /// What came of one file.
@@ -54,14 +61,14 @@ pub(crate) struct Kept {
 enum Missed {
     /// Not now; at least so long from now, where somebody said so.
     Later(Option<Duration>, String),
+    /// There is nowhere to put it now.
+    House(BlobError),
     /// Never: the word in metrics and the timeline.
     Never(&'static str),
 }
 
 /// Genesys does not have it.
 const GONE: &str = "gone";
-/// Beside where a file would be: why it is not kept, so that it is not fetched again.
-const REFUSED: &str = "refused";
 /// How long after a webhook Genesys may not have the file yet that it told of.
 const NOT_THERE_YET: SignedDuration = SignedDuration::from_secs(15);
 /// The longest wait between two tries, and the shortest.
@@ -92,6 +99,7 @@ impl Room {
             match self.fetch_one(reply, &blob, id, file, limits).await {
                 Ok(about) => all.push(Had::Kept(Kept { id: blob, about })),
                 Err(Missed::Later(after, cause)) => return Err(self.wait(reply, after, &cause)),
+                Err(Missed::House(error)) => return Err(store_down(error)),
                 Err(Missed::Never(word)) => {
                     self.note_lost(reply, word).await?;
                     return Ok(Err((ReasonCode::Unsupported, told_of(word))));
@@ -110,16 +118,15 @@ impl Room {
         limits: &Limits,
     ) -> Result<About, Missed> {
         let store = &self.deps.files.store;
-        let down = |error: blobs::BlobError| Missed::Later(None, error.to_string());
-        if let Some(about) = store.about(blob).await.map_err(down)? {
+        if let Some(about) = store.about(blob).await.map_err(Missed::House)? {
             return Ok(about);
         }
-        if let Some(word) = store.noted(blob, REFUSED).await.map_err(down)? {
+        if let Some(word) = store.refused(blob, limits.of_store()).await.map_err(Missed::House)? {
             return Err(Missed::Never(known(&word)));
         }
         let fetched = self.download(reply, blob, media, file, limits).await;
         if let Err(Missed::Never(word)) = &fetched
-            && let Err(error) = store.note(blob, REFUSED, word).await
+            && let Err(error) = store.refuse(blob, word, limits.of_store()).await
         {
             tracing::warn!(channel = %reply.channel, %error, "a refused file could not be noted; it may be fetched again");
         }
@@ -167,7 +174,7 @@ impl Room {
         kept.map_err(|error| match error {
             PutError::Refused(refusal) => Missed::Never(refusal.word()),
             PutError::Source(error) => Missed::Later(None, format!("a file broke off: {error}")),
-            PutError::Store(error) => Missed::Later(None, error.to_string()),
+            PutError::Store(error) => Missed::House(error),
         })
     }
 
@@ -204,7 +211,15 @@ impl Room {
 
 /// Why a file is not kept, as it was noted.
 fn known(noted: &str) -> &'static str {
-    let unfit = [Unfit::Empty, Unfit::TooLarge, Unfit::Type, Unfit::TypeMismatch, Unfit::SizeMismatch, Unfit::Bomb];
+    let unfit = [
+        Unfit::Empty,
+        Unfit::TooLarge,
+        Unfit::Type,
+        Unfit::TypeMismatch,
+        Unfit::SizeMismatch,
+        Unfit::Bomb,
+        Unfit::Unmeasured,
+    ];
     unfit.into_iter().map(Unfit::word).find(|word| *word == noted).unwrap_or(GONE)
 }
 
@@ -216,6 +231,7 @@ fn told_of(word: &str) -> String {
         "type-not-allowed" => "files of its type are not passed on",
         "type-mismatch" => "it is not of the type that it is said to be",
         "bomb" => "it would be too large to open",
+        "unmeasured" => "it is damaged, or does not say how large it opens",
         GONE => "Genesys does not have it",
         _ => "it could not be fetched",
     };

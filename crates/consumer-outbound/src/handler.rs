@@ -391,7 +391,7 @@ impl Room {
             return self.finish_failed(&walk.effect, attempt, &(code, reason.to_owned())).await.map(|()| Done::Done);
         }
         if self.links_instead(walk, attempt, code).await? {
-            return Err(Failure::NotYet { after: Duration::ZERO });
+            return Err(Failure::Onward);
         }
         let sent = walk.place.number - 1;
         let prefix = if sent == 0 { String::new() } else { verdict::parts_sent(sent, walk.place.of) };

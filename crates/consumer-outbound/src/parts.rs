@@ -156,7 +156,7 @@ impl Room {
             let walk = Walk { reply, author, effect, place, channel, account, loaded };
             let request = self.request(&walk, letter.to.clone(), part.text().clone()).await?;
             self.attempt(&walk, &request, begun).await?;
-            return Err(Failure::NotYet { after: Duration::ZERO });
+            return Err(Failure::Onward);
         }
         Ok(None)
     }

@@ -58,7 +58,8 @@ fn plan_of(reply: &AgentReply) -> BlobId {
     BlobId::derive(&["plan", reply.id.as_str()])
 }
 
-fn store_down(error: BlobError) -> Failure {
+/// Our own store is away: its messages wait, and nobody abroad is in trouble for it.
+pub(crate) fn store_down(error: BlobError) -> Failure {
     Failure::Unavailable { target: "blobs".to_owned(), after: None, cause: error.into() }
 }
 

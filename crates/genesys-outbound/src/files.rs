@@ -1,11 +1,14 @@
 //! A consumer's files on their way to the agent: fetched and kept before the agent is told of them. One that cannot be had
 //! becomes a sentence that says so; none is lost in silence.
 
+use std::sync::Arc;
+
 use anyhow::anyhow;
-use blobs::{About, BlobId, Check, PutError};
+use blobs::{About, BlobError, BlobId, Check, Limits, PutError};
 use broker::Failure;
 use genesys::{Accepted, Attachment, ChannelAccess, Client, Refusal, Upload};
-use ledger::{Effect, Entry, What};
+use jiff::SignedDuration;
+use ledger::{Effect, Entry, Standing, What};
 use model::{InboundFile, InboundMessage};
 use runtime::CallError;
 use sms::MediaError;
@@ -15,10 +18,12 @@ use crate::media::{Form, MediaChannel};
 
 /// The first tries of a message are also those of its files; after these an agent is told without them.
 const TRIES: u32 = 8;
+/// How long a message waits for its provider's turn to be tried again. After that its own tries decide.
+const HOLDS: SignedDuration = SignedDuration::from_mins(10);
+/// What our own store is called as the cause of a wait; nobody's breaker is of that name.
+pub(crate) const HOUSE_STORE: &str = "blobs";
 /// Beside a kept file: its id at Genesys, so that an upload is not repeated.
 const UPLOADED: &str = "genesys";
-/// Beside a file that was refused: why, so that it is not fetched again.
-const REFUSED: &str = "refused";
 
 /// What came of one file.
 pub(crate) enum Had {
@@ -28,17 +33,55 @@ pub(crate) enum Had {
 }
 
 impl Room {
-    /// Fetches the files of a message, as far as that was not done before.
-    pub(crate) async fn fetch(
+    /// Whether the next try of a message only fetches its files. It calls nobody but the provider, so that a provider who
+    /// cannot give them is no trouble of Genesys, and Genesys none of theirs.
+    pub(crate) fn fetches_first(&self, message: &InboundMessage) -> bool {
+        message.unread.is_none() && !self.fetched.has(&message.id) && self.source_of(message).is_some()
+    }
+
+    /// What that is called among the targets.
+    pub(crate) fn fetches_at(&self, message: &InboundMessage) -> Option<String> {
+        self.source_of(message).filter(|_| self.is_fresh(message))
+    }
+
+    fn is_fresh(&self, message: &InboundMessage) -> bool {
+        self.deps.clock.now().duration_since(message.received_at) < HOLDS
+    }
+
+    fn source_of(&self, message: &InboundMessage) -> Option<String> {
+        if message.files.list.iter().all(|file| file.refused.is_some()) {
+            return None;
+        }
+        let channel = self.deps.media.directory.borrow().find(&message.channel)?;
+        channel.source.as_ref().map(|source| format!("{}/media", source.provider.name()))
+    }
+
+    /// The files of a message, as they were fetched before, or fetched now.
+    pub(crate) async fn files_of(
         &self,
         message: &InboundMessage,
         effect: &Effect,
         attempt: u32,
-    ) -> Result<Vec<Had>, Failure> {
+        only_fetch: bool,
+    ) -> Result<Arc<Vec<Had>>, Failure> {
+        if let Some(files) = self.fetched.of(&message.id) {
+            return Ok(files);
+        }
+        // Where it is a try of its own it holds up nobody but its conversation.
+        let patient = attempt < TRIES && (only_fetch || self.is_fresh(message));
+        let files = Arc::new(self.fetch(message, effect, patient).await?);
+        if !files.is_empty() {
+            self.fetched.put(&message.id, &files);
+        }
+        Ok(files)
+    }
+
+    /// Fetches the files of a message, as far as that was not done before.
+    async fn fetch(&self, message: &InboundMessage, effect: &Effect, patient: bool) -> Result<Vec<Had>, Failure> {
         let channel = self.deps.media.directory.borrow().find(&message.channel);
         let mut all = Vec::new();
         for (index, file) in message.files.list.iter().enumerate() {
-            let id = BlobId::derive(&["inbound", message.id.as_str(), &index.to_string()]);
+            let id = blob_of(message, index);
             let had = match (&channel, &file.refused) {
                 (_, Some(word)) => Err(Missed::Known(word.clone())),
                 (None, None) => Err(Missed::Never("no-provider".to_owned())),
@@ -46,15 +89,18 @@ impl Room {
             };
             all.push(match had {
                 Ok(about) => Had::Kept(id, about),
-                Err(Missed::Later(cause)) if attempt < TRIES => {
+                Err(Missed::Later(cause)) if patient => {
                     let cause = anyhow!("channel {}: {cause}", message.channel);
                     return Err(Failure::Retry { after: None, cause });
                 }
                 Err(Missed::Later(cause)) => self.lost(effect, "not-reached", &cause).await?,
+                Err(Missed::House(error)) => return Err(house(error)),
                 Err(Missed::Known(word)) => Had::Lost(word),
                 Err(Missed::Never(word)) => {
                     let lost = self.lost(effect, &word, &word).await?;
-                    if let Err(error) = self.deps.media.store.note(&id, REFUSED, &word).await {
+                    let limits = channel.as_deref().map(MediaChannel::limits);
+                    let limits = limits.unwrap_or(Limits { types: &[], size: 0 });
+                    if let Err(error) = self.deps.media.store.refuse(&id, &word, limits).await {
                         tracing::warn!(channel = %message.channel, %error, "a refused file could not be noted; it may be fetched again");
                     }
                     lost
@@ -72,11 +118,10 @@ impl Room {
         channel: &MediaChannel,
     ) -> Result<About, Missed> {
         let store = &self.deps.media.store;
-        let later = |error: &dyn std::fmt::Display| Missed::Later(error.to_string());
-        if let Some(about) = store.about(id).await.map_err(|error| later(&error))? {
+        if let Some(about) = store.about(id).await.map_err(Missed::House)? {
             return Ok(about);
         }
-        if let Some(word) = store.noted(id, REFUSED).await.map_err(|error| later(&error))? {
+        if let Some(word) = store.refused(id, channel.limits()).await.map_err(Missed::House)? {
             return Err(Missed::Known(word));
         }
         // What was kept before the message came and is not there any more is nowhere else.
@@ -100,8 +145,8 @@ impl Room {
         };
         store.put(id, None, &check, opened.body).await.map_err(|error| match error {
             PutError::Refused(refusal) => Missed::Never(refusal.word().to_owned()),
-            PutError::Source(error) => later(&error),
-            PutError::Store(error) => later(&error),
+            PutError::Source(error) => Missed::Later(error.to_string()),
+            PutError::Store(error) => Missed::House(error),
         })
     }
 
@@ -128,7 +173,7 @@ impl Room {
             match self.send_rich(client, access, message, files).await {
                 Err(Refusal::Never { cause, .. }) => {
                     tracing::warn!(channel = %message.channel, cause, "Genesys refused a file; the agent is given a link to it");
-                    self.take_back(client, access, message, files).await;
+                    self.take_back_refused(client, access, message).await;
                 }
                 sent => return sent,
             }
@@ -185,29 +230,51 @@ impl Room {
             async || store.read(id, 0..about.size).await.map_err(|error| CallError::NotReached(error.to_string()));
         let uploaded = client.upload(access, &upload, open, &message.trace).await?;
         // Before the message is posted, so that a crash leaves no upload nobody knows of.
-        store.note(id, UPLOADED, &uploaded.id).await.map_err(|error| store_down(&error))?;
+        if let Err(error) = store.note(id, UPLOADED, &uploaded.id).await {
+            self.orphans.delete(client, access, &uploaded.id, &message.trace).await;
+            return Err(store_down(&error));
+        }
         Ok(uploaded.url)
     }
 
-    /// Deletes what was uploaded for a message that Genesys does not take; best effort, for it costs the tenant only room.
+    /// Of a shape that is refused; what cannot be deleted costs no message anything.
+    pub(crate) async fn take_back_refused(&self, client: &Client, access: &ChannelAccess, message: &InboundMessage) {
+        if let Err(error) = self.take_back(client, access, message).await {
+            tracing::warn!(channel = %message.channel, %error, "an upload of a refused message could not be forgotten");
+        }
+    }
+
+    /// Deletes what was uploaded for a message that Genesys does not take. It is forgotten first, so that a message which is
+    /// tried once more never refers to what may be deleted by then.
     pub(crate) async fn take_back(
         &self,
         client: &Client,
         access: &ChannelAccess,
         message: &InboundMessage,
-        files: &[Had],
-    ) {
+    ) -> Result<(), BlobError> {
         let store = &self.deps.media.store;
-        for had in files {
-            let Had::Kept(id, _) = had else { continue };
-            let Ok(Some(known)) = store.noted(id, UPLOADED).await else { continue };
-            let deleted = client.delete_media(access, &known, &message.trace).await;
-            if let Err(error) = deleted {
-                tracing::warn!(channel = %message.channel, %error, "an upload of a refused message could not be deleted");
-            } else if let Err(error) = store.unnote(id, UPLOADED).await {
-                tracing::warn!(channel = %message.channel, %error, "a deleted upload could not be forgotten");
-            }
+        for index in 0..message.files.list.len() {
+            let id = blob_of(message, index);
+            let Some(known) = store.noted(&id, UPLOADED).await? else { continue };
+            store.unnote(&id, UPLOADED).await?;
+            self.orphans.delete(client, access, &known, &message.trace).await;
         }
+        Ok(())
+    }
+
+    /// The same for one that is given up, unless Genesys may have it: then its agent may be looking at them.
+    pub(crate) async fn take_back_of_dead(&self, message: &InboundMessage) -> Result<(), Failure> {
+        let channel = self.deps.media.directory.borrow().find(&message.channel);
+        if message.files.list.is_empty() || channel.is_none_or(|channel| channel.form != Form::RichMedia) {
+            return Ok(());
+        }
+        let directory = Arc::clone(&self.deps.directory.borrow());
+        let Some((channel, client)) = directory.find(&message.channel) else { return Ok(()) };
+        let standing = self.deps.ledger.standing(&crate::handler::effect(message)).await.map_err(ledger_down)?;
+        if standing == Standing::Open {
+            return Ok(());
+        }
+        self.take_back(client, &channel.access, message).await.map_err(house)
     }
 
     /// Caption, and a link to each file.
@@ -232,7 +299,10 @@ impl Room {
 
 /// Why there is no file, as far as fetching it goes.
 enum Missed {
+    /// The provider does not give it now.
     Later(String),
+    /// There is nowhere to put it now.
+    House(BlobError),
     Never(String),
     /// As before, and that was told then.
     Known(String),
@@ -247,8 +317,17 @@ pub(crate) fn count_refused(effect: &Effect, word: &str) {
     .increment(1);
 }
 
-fn store_down(error: &blobs::BlobError) -> Refusal {
-    Refusal::Later { after: None, blame: genesys::Blame::Message, maybe_done: false, cause: error.to_string() }
+/// Our own store is away: its messages wait, and nobody abroad is in trouble for it.
+fn house(error: BlobError) -> Failure {
+    Failure::Unavailable { target: HOUSE_STORE.to_owned(), after: None, cause: anyhow!(error) }
+}
+
+fn blob_of(message: &InboundMessage, index: usize) -> BlobId {
+    BlobId::derive(&["inbound", message.id.as_str(), &index.to_string()])
+}
+
+fn store_down(error: &BlobError) -> Refusal {
+    Refusal::Later { after: None, blame: genesys::Blame::Caller, maybe_done: false, cause: error.to_string() }
 }
 
 fn lines(message: &InboundMessage, told: impl Iterator<Item = String>) -> String {
@@ -280,6 +359,7 @@ pub(crate) fn told_of_lost(had: &Had) -> Option<String> {
         "type-not-allowed" => "files of its type are not passed on",
         "type-mismatch" | "size-mismatch" => "it is not what it was said to be",
         "bomb" => "it would be too large to open",
+        "unmeasured" => "it is damaged, or does not say how large it opens",
         "not-reached" => "the provider could not be reached",
         "gone" => "the provider does not have it any more",
         _ => "it could not be fetched safely",

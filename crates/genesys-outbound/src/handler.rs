@@ -6,14 +6,17 @@ use broker::{Broker, Consume, Done, Failure, Handle, Rejection};
 use genesys::{Accepted, Blame, Channel, Directory, Refusal, channel_target};
 use jiff::Timestamp;
 use ledger::{AttemptId, Begin, Effect, Entry, Incoming, Ledger, LedgerError, Outcome, POISON, What};
-use model::{Family, InboundMessage, ReasonCode};
+use model::{Family, InboundMessage, ReasonCode, Unread};
 use runtime::{Clock, Shutdown};
 use tokio::sync::watch;
 
+use crate::fetched::Fetched;
+use crate::files::HOUSE_STORE;
 use crate::installed::Installed;
 use crate::lately::Lately;
 use crate::mails::{self, Mails};
 use crate::media::Media;
+use crate::orphans::Orphans;
 use crate::quiet::{Quiet, QuietChannel};
 use crate::sources::Sources;
 use crate::tasks;
@@ -62,6 +65,7 @@ pub async fn run(config: Config, deps: Deps, shutdown: Shutdown) -> anyhow::Resu
     room.note_installation().await;
     tokio::select! {
         ended = broker.consume::<InboundMessage, _>(config.consume, Arc::clone(&room), shutdown) => ended,
+        never = room.orphans.try_again(&room.deps.directory) => match never {},
         never = room.quiet.watch(&room.deps.broker, &room.deps.ledger, &room.deps.clock) => match never {},
     }
 }
@@ -73,21 +77,30 @@ pub(crate) struct Room {
     pub(crate) deps: Deps,
     pub(crate) lately: Lately,
     pub(crate) installed: Installed,
+    pub(crate) fetched: Fetched,
+    pub(crate) orphans: Orphans,
     quiet: Quiet,
 }
 
 impl Room {
     fn new(deps: Deps, quiet: Vec<QuietChannel>) -> Self {
         let installed = Installed::new(deps.clock.now());
-        Self { deps, lately: Lately::default(), installed, quiet: Quiet::new(quiet) }
+        let (lately, fetched) = (Lately::default(), Fetched::default());
+        Self { deps, lately, installed, fetched, orphans: Orphans::default(), quiet: Quiet::new(quiet) }
     }
 }
 
 impl Handle<InboundMessage> for Room {
     fn targets(&self, message: &InboundMessage) -> Vec<String> {
+        if self.fetches_first(message) {
+            return self.fetches_at(message).into_iter().collect();
+        }
         let mut targets = vec![channel_target(&message.genesys, &message.channel), message.genesys.to_string()];
         if message.unread.is_some() {
             targets.extend(self.reads_at(&message.channel));
+        }
+        if message.unread == Some(Unread::Media) {
+            targets.extend(self.fetches_at(message));
         }
         targets
     }
@@ -97,13 +110,19 @@ impl Handle<InboundMessage> for Room {
     }
 
     async fn handle(&self, message: &InboundMessage, tries: u32) -> Result<Done, Failure> {
-        match message.unread {
-            None => self.deliver(message, tries).await,
+        let handled = match message.unread {
+            None => self.deliver(message, tries, self.fetches_first(message)).await,
             Some(unread) => self.read(message, unread, tries).await,
+        };
+        if matches!(handled, Ok(_) | Err(Failure::Reject { .. })) {
+            self.fetched.forget(&message.id);
         }
+        handled
     }
 
     async fn before_dead_letter(&self, message: &InboundMessage, rejection: &Rejection) -> Result<(), Failure> {
+        self.fetched.forget(&message.id);
+        self.take_back_of_dead(message).await?;
         let detail = format!("{}: {}", rejection.reason.word(), rejection.detail);
         let entry = Entry { effect: effect(message), what: What::Dead, detail };
         self.deps.ledger.note(entry).await.map_err(ledger_down)
@@ -111,8 +130,13 @@ impl Handle<InboundMessage> for Room {
 }
 
 impl Room {
-    /// Gives one message to its agent.
-    pub(crate) async fn deliver(&self, message: &InboundMessage, tries: u32) -> Result<Done, Failure> {
+    /// Gives one message to its agent; or, where that is a try of its own, fetches its files for it.
+    pub(crate) async fn deliver(
+        &self,
+        message: &InboundMessage,
+        tries: u32,
+        only_fetch: bool,
+    ) -> Result<Done, Failure> {
         let directory = Arc::clone(&self.deps.directory.borrow());
         let (channel, client) = directory.find(&message.channel).ok_or_else(|| Failure::Reject {
             code: "unknown-channel",
@@ -136,13 +160,18 @@ impl Room {
                 }
             };
         // Within the record of the call: a message that is the same as another fetches nothing, and fetching twice does no harm.
-        let files = match self.fetch(message, &effect, tries).await {
+        let files = match self.files_of(message, &effect, tries, only_fetch).await {
             Ok(files) => files,
             Err(failure) => {
                 ledger.release(&effect, &attempt, "a file could not be fetched").await.map_err(ledger_down)?;
                 return Err(failure);
             }
         };
+        // What is perhaps there already must be given by this very try, which knows that.
+        if only_fetch && !unsure {
+            ledger.release(&effect, &attempt, "its files are fetched").await.map_err(ledger_down)?;
+            return Err(Failure::Onward);
+        }
         let access = &channel.access;
         let sent = match (&channel.open_media, self.as_email(message)) {
             (Some(service), _) => match message.mail.as_deref() {
@@ -200,6 +229,7 @@ impl Room {
         accepted: Accepted,
     ) -> Result<Done, Failure> {
         channel.fault.clear();
+        self.fetched.forget(&effect.id);
         let outcome = Outcome::Sent { foreign_id: accepted.id };
         self.deps.ledger.finish(effect, attempt, outcome).await.map_err(ledger_down)?;
         Ok(Done::Done)
@@ -228,12 +258,17 @@ impl Room {
             _ => ledger.release(effect, attempt, &refusal.to_string()).await.map_err(ledger_down)?,
         }
         Ok(match refusal {
-            Refusal::Later { after, blame: Blame::Message, .. } => Failure::Retry { after, cause },
+            Refusal::Later { after, blame: Blame::Message, .. } => {
+                Failure::RetryAt { target: effect.target.to_string(), after, cause }
+            }
             Refusal::Later { after, blame: Blame::Channel, .. } => {
                 Failure::Unavailable { target: channel_target(&effect.target, &effect.channel), after, cause }
             }
             Refusal::Later { after, blame: Blame::Tenant, .. } => {
                 Failure::Unavailable { target: effect.target.to_string(), after, cause }
+            }
+            Refusal::Later { after, blame: Blame::Caller, .. } => {
+                Failure::Unavailable { target: HOUSE_STORE.to_owned(), after, cause }
             }
             Refusal::ChannelFault { .. } | Refusal::Never { .. } => {
                 channel.fault.raise(refusal.to_string());

@@ -2,6 +2,7 @@
 //!
 //! What an event did not tell in full is read from the provider here, in its conversation's own lane.
 
+mod fetched;
 mod files;
 mod handler;
 mod idle;
@@ -10,6 +11,7 @@ mod lately;
 mod mail_tasks;
 mod mails;
 mod media;
+mod orphans;
 mod quiet;
 mod sources;
 mod tasks;

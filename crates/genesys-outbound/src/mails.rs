@@ -123,7 +123,7 @@ impl Room {
         match self.try_email(client, access, message, mail, files).await {
             Err(Refusal::Never { cause, .. }) => {
                 tracing::warn!(channel = %message.channel, cause, "Genesys refused a mail as such; the agent is given a text");
-                self.take_back(client, access, message, files).await;
+                self.take_back_refused(client, access, message).await;
                 client.send_text(access, message, &self.linked(message, files)).await
             }
             sent => sent,

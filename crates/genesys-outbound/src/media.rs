@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use blobs::{Links, Store};
+use blobs::{Limits, Links, Store};
 use model::ChannelName;
 use sms::Provider;
 use tokio::sync::watch;
@@ -39,6 +39,13 @@ pub struct MediaChannel {
     pub types: Vec<String>,
     /// The most bytes one may have.
     pub limit: u64,
+}
+
+impl MediaChannel {
+    /// What its files are held to.
+    pub(crate) fn limits(&self) -> Limits<'_> {
+        Limits { types: &self.types, size: self.limit }
+    }
 }
 
 /// Channels that may bring files.

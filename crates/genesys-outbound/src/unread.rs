@@ -37,7 +37,7 @@ impl Room {
             code: "unknown-channel",
             cause: anyhow!("channel {} has no provider that can be read; configure it and replay", message.channel),
         })?;
-        let Some(session) = message.session.clone() else { return self.deliver(&as_told(message), tries).await };
+        let Some(session) = message.session.clone() else { return self.deliver(&as_told(message), tries, false).await };
         let now = self.deps.clock.now();
         let settled = message.received_at.saturating_add(SETTLE).unwrap_or(now);
         if let Some(after) = wait_until(now, settled) {
@@ -107,7 +107,7 @@ impl Room {
                 self.publish(row).await?;
                 continue;
             }
-            match self.deliver(row, tries).await {
+            match self.deliver(row, tries, false).await {
                 Ok(Done::Done) => done = Done::Done,
                 Ok(Done::Duplicate) => {}
                 // What Genesys refuses for good is a dead letter of its own, and holds up none of the others.
@@ -133,7 +133,7 @@ impl Room {
             return Err(Failure::NotYet { after: LOOK_AGAIN });
         }
         tracing::warn!(channel = %message.channel, "a message is not in its session; its agent gets what the event told of it");
-        self.deliver(&as_told(message), tries).await
+        self.deliver(&as_told(message), tries, false).await
     }
 
     async fn unreadable(
@@ -148,7 +148,7 @@ impl Room {
         let waited = self.deps.clock.now().duration_since(message.received_at);
         // A text is all there: its event is as good as its row (`reference/netsapiens.md` 5.5).
         if unread == Unread::Text && waited >= LOOKED_FOR {
-            return self.deliver(&as_told(message), tries).await;
+            return self.deliver(&as_told(message), tries, false).await;
         }
         if waited >= HOLDS {
             let cause = anyhow!("{error}; its session could not be read for {} minutes", HOLDS.as_mins());

@@ -117,6 +117,8 @@ pub enum Blame {
     Channel,
     /// The tenant is down or overloaded (no connection, 408, 425, 502 to 504).
     Tenant,
+    /// Who calls: a file of its own cannot be read.
+    Caller,
 }
 
 /// Calls one tenant.

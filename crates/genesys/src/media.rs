@@ -1,6 +1,8 @@
 //! The media API: upload, download, delete (sections 4.2 to 4.5).
 
 use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -75,7 +77,10 @@ impl Client {
         let mut headers = self.headers(channel, &signature, trace)?;
         headers.insert(header::CONTENT_TYPE, form.content_type()?);
         let length = form.head.len() as u64 + file.size + form.tail.len() as u64;
-        let body = form.around(open().await.map_err(unread)?);
+        let broken = Arc::new(AtomicBool::new(false));
+        let seen = Arc::clone(&broken);
+        let bytes = open().await.map_err(unread)?.inspect_err(move |_| seen.store(true, Ordering::Relaxed));
+        let body = form.around(Box::pin(bytes));
         let call = StreamedCall {
             method: Method::POST,
             url: self.media_url(channel, None),
@@ -85,6 +90,9 @@ impl Client {
             reach: Reach::Anywhere,
         };
         let answered = self.http.stream(self.tenant.name.as_str(), "upload", call).await;
+        if broken.load(Ordering::Relaxed) {
+            return Err(unread(CallError::NotReached("it broke off".to_owned())));
+        }
         let answer = self.json(channel, answered).await?;
         let data = answer.get("data").and_then(Value::as_object);
         let told = |key| data.and_then(|data| reader::text(data, key));
@@ -138,7 +146,7 @@ impl Client {
 
     /// A 404 may mean the file or the channel, and only one of them is a fault of ours.
     async fn missing(&self, channel: &ChannelAccess, answer: StreamedAnswer) -> Result<StreamedAnswer, Refusal> {
-        let answer = whole(answer).await.map_err(unread)?;
+        let answer = whole(answer).await.map_err(classify::unanswered)?;
         if String::from_utf8_lossy(&answer.body).to_lowercase().contains("channel") {
             classify::classify(&channel.name, Ok(answer), self.clock.now())?;
         }
@@ -257,7 +265,7 @@ async fn whole(answer: StreamedAnswer) -> Result<Answer, CallError> {
 
 fn unread(error: CallError) -> Refusal {
     let cause = format!("a file cannot be read: {error}");
-    Refusal::Later { after: None, blame: crate::Blame::Message, maybe_done: false, cause }
+    Refusal::Later { after: None, blame: crate::Blame::Caller, maybe_done: false, cause }
 }
 
 /// The id in a reference, where it is one that can stand in a path.

@@ -113,7 +113,7 @@ fn refused(channel: &Channel, receipt: &Receipt, refusal: Refusal, age: Duration
             Failure::NotYet { after: MATCHING_RETRY }
         }
         Refusal::Never { code, .. } => Failure::Reject { code, cause },
-        Refusal::Later { after, blame: Blame::Message, .. } => Failure::Retry { after, cause },
+        Refusal::Later { after, blame: Blame::Message | Blame::Caller, .. } => Failure::Retry { after, cause },
         Refusal::Later { after, blame: Blame::Channel, .. } => {
             Failure::Unavailable { target: of_channel(), after, cause }
         }

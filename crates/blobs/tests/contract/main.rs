@@ -5,7 +5,7 @@ mod stores;
 
 use std::time::Duration;
 
-use blobs::{BlobId, Check, PutError, Refusal};
+use blobs::{BlobId, Check, Limits, PutError, Refusal};
 use bytes::Bytes;
 use futures_util::stream;
 use jiff::SignedDuration;
@@ -27,6 +27,8 @@ contract!(
     what_breaks_off_leaves_nothing,
     a_file_is_written_over,
     notes_stand_beside_a_file,
+    a_refusal_holds_while_its_limits_do,
+    metadata_hides_no_bomb,
     what_is_old_is_swept,
     fifty_large_files_at_once_are_not_in_memory,
 );
@@ -44,6 +46,44 @@ async fn a_file_comes_back_as_it_was(house: House) {
         assert!(kept(&house.store, &id, 0..size).await == png(size), "{size} bytes come back");
     }
     assert_eq!(house.store.about(&BlobId::derive(&["nobody"])).await.expect("the store answers"), None);
+}
+
+async fn a_refusal_holds_while_its_limits_do(house: House) {
+    let id = BlobId::derive(&["refused"]);
+    let png = ["image/png".to_owned()];
+    let narrow = Limits { types: &png, size: 1000 };
+    assert_eq!(house.store.refused(&id, narrow).await.expect("the store answers"), None);
+    house.store.refuse(&id, "type-not-allowed", narrow).await.expect("the store answers");
+    let known = house.store.refused(&id, narrow).await.expect("the store answers");
+    assert_eq!(known.as_deref(), Some("type-not-allowed"));
+    let both = ["image/png".to_owned(), "image/jpeg".to_owned()];
+    for wider in [Limits { types: &both, size: 1000 }, Limits { types: &png, size: 2000 }] {
+        let known = house.store.refused(&id, wider).await.expect("the store answers");
+        assert_eq!(known, None, "the operator widened what is taken, so it is checked anew");
+    }
+}
+
+/// A photograph whose frame stands behind more metadata than is looked at to say what a file is.
+async fn metadata_hides_no_bomb(house: House) {
+    let check = Check { allowed: vec!["image/jpeg".to_owned()], ..check() };
+    let jpeg = |height: u16| {
+        let mut bytes = b"\xff\xd8".to_vec();
+        for _ in 0..5 {
+            bytes.extend(b"\xff\xe2\xff\xff");
+            bytes.extend(std::iter::repeat_n(1, 0xfffd));
+        }
+        bytes.extend(b"\xff\xc0\0\x0b\x08");
+        bytes.extend(height.to_be_bytes());
+        bytes.extend(b"\xff\xff\x01\x01\x11\0");
+        bytes.resize(bytes.len() + 300_000, 5);
+        stream::iter(bytes.chunks(8192).map(|chunk| Ok::<_, String>(Bytes::copy_from_slice(chunk))).collect::<Vec<_>>())
+    };
+    let id = BlobId::derive(&["photograph"]);
+    house.store.put(&id, None, &check, jpeg(1000)).await.expect("it is a photograph");
+    let id = BlobId::derive(&["bomb"]);
+    let refused = house.store.put(&id, None, &check, jpeg(60_000)).await;
+    assert!(matches!(refused, Err(PutError::Refused(Refusal::Bomb))), "{refused:?}");
+    assert_eq!(house.store.about(&id).await.expect("the store answers"), None, "it leaves nothing behind");
 }
 
 async fn a_range_comes_back(house: House) {

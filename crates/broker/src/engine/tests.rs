@@ -107,6 +107,45 @@ async fn a_lost_subscription_finishes_its_handlers_and_starts_nothing_more() {
     broker.close().await;
 }
 
+/// Goes through a message in three steps, the second of which fails once.
+struct Steps {
+    seen: watch::Sender<Vec<u32>>,
+}
+
+impl Handle<InboundMessage> for Steps {
+    async fn handle(&self, _: &InboundMessage, attempt: u32) -> Result<Done, Failure> {
+        self.seen.send_modify(|seen| seen.push(attempt));
+        let tries = self.seen.borrow().len();
+        match tries {
+            2 => Err(Failure::Retry { after: Some(Duration::ZERO), cause: anyhow::anyhow!("once") }),
+            1 | 3 => Err(Failure::Onward),
+            _ => Ok(Done::Done),
+        }
+    }
+
+    async fn before_dead_letter(&self, _: &InboundMessage, _: &Rejection) -> Result<(), Failure> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_step_that_is_done_spends_no_try() {
+    let folder = tempfile::tempdir().unwrap();
+    let (clock, _hand) = Clock::manual(Timestamp::from_second(1_800_000_000).unwrap());
+    let broker = open(&folder, &clock).await;
+    broker.publish(&message(1, clock.now())).await.unwrap();
+    let (seen, mut log) = watch::channel(Vec::new());
+    let shutdown = Shutdown::new();
+    let mut running = JoinSet::new();
+    let (consumer, stop) = (broker.clone(), shutdown.clone());
+    running.spawn(async move { consumer.consume(consume(neighbour()), Arc::new(Steps { seen }), stop).await });
+    timeout(DEADLINE, log.wait_for(|seen| seen.len() == 4)).await.unwrap().unwrap();
+    assert_eq!(*log.borrow(), [1, 1, 2, 2], "only the try that failed counts");
+    shutdown.begin();
+    running.join_next().await.unwrap().unwrap().unwrap();
+    broker.close().await;
+}
+
 /// Keeps replies at work until the gate opens; tells what was heard, handled and let go.
 struct Heard {
     gate: watch::Receiver<bool>,

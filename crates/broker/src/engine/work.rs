@@ -150,8 +150,9 @@ impl<M: Taken, H: Handle<M>> Worker<M, H> {
                 return Step::Settle(done);
             }
             Err(Failure::NotYet { after }) => return Step::Wait(after),
+            Err(Failure::Onward) => return Step::Wait(Duration::ZERO),
             Err(Failure::Reject { code, cause }) => return Step::Reject(DeadReason::Rejected(code), said(&cause)),
-            Err(Failure::Retry { after, cause }) => {
+            Err(Failure::Retry { after, cause } | Failure::RetryAt { after, cause, .. }) => {
                 let cause = said(&cause);
                 // What fails while its neighbour is known to be in trouble says nothing about the message.
                 *failed += u32::from(!probe);
@@ -202,8 +203,13 @@ impl<M: Taken, H: Handle<M>> Worker<M, H> {
             let told = self.guarded(Box::pin(self.handler.before_dead_letter(message, &rejection))).await;
             let (after, cause) = match told {
                 Ok(()) => return Verdict::Dead(self.letter(&rejection.reason, &rejection.detail)),
-                Err(Failure::Retry { after, cause } | Failure::Unavailable { after, cause, .. }) => (after, cause),
+                Err(
+                    Failure::Retry { after, cause }
+                    | Failure::RetryAt { after, cause, .. }
+                    | Failure::Unavailable { after, cause, .. },
+                ) => (after, cause),
                 Err(Failure::NotYet { after }) => (Some(after), anyhow::anyhow!("not due yet")),
+                Err(Failure::Onward) => (Some(Duration::ZERO), anyhow::anyhow!("there is more to do")),
                 Err(Failure::Reject { cause, .. } | Failure::Fault { cause, .. }) => (None, cause),
             };
             tracing::warn!(cause = said(&cause), "what comes before the dead letter failed; trying it again");
@@ -267,13 +273,14 @@ fn of_the_house(tried: &Result<Done, Failure>, targets: &[String]) -> bool {
 /// What a try told about its targets. A failed try counts against the widest of them; which it was, only they know.
 fn told_by<'a>(tried: &'a Result<Done, Failure>, targets: &'a [String]) -> Told<'a> {
     match tried {
-        Ok(Done::Done) | Err(Failure::Reject { .. }) => Told::Well,
+        Ok(Done::Done) | Err(Failure::Onward | Failure::Reject { .. }) => Told::Well,
         // For what was done before nobody was called.
         Ok(Done::Duplicate) | Err(Failure::NotYet { .. }) => Told::Nothing,
         Err(Failure::Retry { cause, .. }) if cause.is::<Panicked>() => Told::Nothing,
         Err(Failure::Retry { .. }) => {
             targets.last().map_or(Told::Nothing, |target| Told::Trouble { target, after: None })
         }
+        Err(Failure::RetryAt { target, .. }) => Told::Trouble { target, after: None },
         Err(Failure::Unavailable { target, after, .. }) => Told::Trouble { target, after: *after },
         Err(Failure::Fault { target, .. }) => Told::Fault { target },
     }

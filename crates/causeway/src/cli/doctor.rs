@@ -17,10 +17,10 @@ use super::load::load_file;
 use super::topology::management;
 use super::{ConfigFile, output};
 use crate::config::{Config, Inbound};
-use crate::house::accounts::{Finding, look};
+use crate::house::accounts::{Finding, look, look_at_clock};
 use crate::house::mail;
 use crate::house::{
-    CLOCKS_DIFFER, genesys_doors, open_broker, open_ledger_beside, provider_doors, subscribed, topology,
+    CLOCKS_DIFFER, genesys_doors, open_broker, open_ledger_beside, open_store, provider_doors, subscribed, topology,
 };
 
 /// `causeway doctor`
@@ -85,6 +85,7 @@ impl Doctor {
                 Err(refusal) => report.unseen(&format!("channel {} at Genesys: {refusal}", access.name)),
             }
         }
+        files(&config, &http, &clock, &mut report).await;
         accounts(&config, &http, &clock, ledger.as_ref(), &mut report).await;
         mail_servers(&config, &mut report).await;
         mailboxes(&config, &mut report).await;
@@ -202,7 +203,15 @@ fn look_at_queues(found: &[QueueReport], report: &mut Report) {
 
 async fn accounts(config: &Config, http: &HttpClient, clock: &Clock, ledger: Option<&Ledger>, report: &mut Report) {
     for provider in provider_doors(config, http, clock, ledger) {
-        match look(config, &provider).await {
+        let looked = match look(config, &provider).await {
+            // Who does not take the key does not tell the time either.
+            Ok(mut findings) => look_at_clock(&provider).await.map(|clock| {
+                findings.extend(clock);
+                findings
+            }),
+            Err(error) => Err(error),
+        };
+        match looked {
             Ok(findings) => findings.iter().for_each(|finding| match finding {
                 Finding::Well(told) => report.well(told),
                 Finding::Note(told) => report.note(told),
@@ -214,6 +223,18 @@ async fn accounts(config: &Config, http: &HttpClient, clock: &Clock, ledger: Opt
             Err(error) => report.unseen(&error.to_string()),
         }
         subscriptions(config, &provider, clock.now(), report).await;
+    }
+}
+
+/// Looks a file up that is not there, and writes nothing.
+async fn files(config: &Config, http: &HttpClient, clock: &Clock, report: &mut Report) {
+    let looked = match open_store(config, http, clock) {
+        Ok(store) => store.look().await.map_err(anyhow::Error::new),
+        Err(error) => Err(error),
+    };
+    match looked {
+        Ok(()) => report.well("the store of files answers"),
+        Err(error) => report.finding(&format!("{error:#}; check blobs.url, and who may use it")),
     }
 }
 

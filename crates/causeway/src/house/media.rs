@@ -12,7 +12,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use crate::config::Config;
 
 /// Opens the store of a configuration.
-pub(super) fn open(config: &Config, http: &HttpClient, clock: &Clock) -> anyhow::Result<Store> {
+pub(crate) fn open(config: &Config, http: &HttpClient, clock: &Clock) -> anyhow::Result<Store> {
     let settings = blobs::Config { place: config.blobs.place.clone() };
     Store::open(&settings, http, clock.clone()).context("the store of files cannot be opened")
 }

@@ -18,6 +18,7 @@ mod watch;
 
 pub use control::{ChannelUrls, channel_urls};
 pub(crate) use directories::{genesys_doors, provider_doors, tenant_door};
+pub(crate) use media::open as open_store;
 pub(crate) use monitor::CLOCKS_DIFFER;
 pub use open::{Addresses, House, Opening, Refused};
 pub(crate) use open::{ledger_settings, open_broker, open_ledger_beside, topology};

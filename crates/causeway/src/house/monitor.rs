@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use blobs::Store;
 use broker::{Broker, State};
 use jiff::{SignedDuration, Timestamp};
 use ledger::Ledger;
@@ -13,6 +14,9 @@ use super::Role;
 
 const LEDGER_EVERY: Duration = Duration::from_secs(5);
 const QUEUES_EVERY: Duration = Duration::from_secs(10);
+const STORE_EVERY: Duration = Duration::from_secs(10);
+/// How the store of files is called among the components.
+const HOUSE_STORE: &str = "blobs";
 
 pub(super) fn spawn(
     tasks: &mut Tasks,
@@ -40,6 +44,42 @@ pub(super) fn spawn(
     }
     tasks.spawn("queue watch", watch_dead_letters(broker.clone(), health.clone(), shutdown.clone()));
     tasks.spawn("drain", drain(health.clone(), shutdown.clone()));
+}
+
+/// Watches the store of files. Texts do without it, so that nobody is unready for it.
+pub(super) fn spawn_store(
+    tasks: &mut Tasks,
+    roles: &BTreeSet<Role>,
+    store: &Store,
+    health: &Health,
+    shutdown: &Shutdown,
+) {
+    let users = roles.iter().filter(|role| role.keeps_files());
+    let components: Vec<_> = users.map(|role| health.component_of(role.word(), HOUSE_STORE, Need::Reported)).collect();
+    if !components.is_empty() {
+        tasks.spawn("store watch", watch_store(store.clone(), components, shutdown.clone()));
+    }
+}
+
+async fn watch_store(store: Store, components: Vec<Component>, shutdown: Shutdown) -> anyhow::Result<()> {
+    let mut ticks = interval(STORE_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = shutdown.stopping() => return Ok(()),
+            _ = ticks.tick() => {}
+        }
+        let answer = tokio::select! {
+            () = shutdown.stopping() => return Ok(()),
+            answer = store.check() => answer,
+        };
+        for component in &components {
+            match &answer {
+                Ok(()) => component.well(),
+                Err(error) => component.trouble(format!("{error}; messages with files wait")),
+            }
+        }
+    }
 }
 
 async fn watch_broker(broker: Broker, components: Vec<Component>, shutdown: Shutdown) -> anyhow::Result<()> {

@@ -79,10 +79,11 @@ impl House {
         let http = HttpClient::new(&config.net).context("the HTTP client cannot be built from [net]")?;
         let broker = open_broker(&config, &clock).await?;
         let ledger = if keeps_ledger(&config, &roles) { Some(open_ledger(&config, &clock).await?) } else { None };
+        let store = media::open(&config, &http, &clock)?;
         let directories = Directories::new(
             &config,
             Doors { http: http.clone(), clock: clock.clone(), health: health.clone(), ledger: ledger.clone() },
-            media::open(&config, &http, &clock)?,
+            store.clone(),
         )?;
 
         let Sockets { public, mail, admin } = Sockets::bind(&config, &roles).await?;
@@ -91,6 +92,7 @@ impl House {
         let mut tasks = Tasks::new(shutdown.clone());
         tasks.spawn("metrics upkeep", run_upkeep(metrics, shutdown.clone()));
         monitor::spawn(&mut tasks, &roles, &broker, ledger.as_ref(), &clock, &health, &shutdown);
+        monitor::spawn_store(&mut tasks, &roles, &store, &health, &shutdown);
         control::spawn(&mut tasks, &config, &broker, ledger.as_ref(), &clock, &shutdown).await?;
         let parts = Parts {
             config: &config,
@@ -104,6 +106,8 @@ impl House {
         spawn_roles(&mut tasks, &roles, &parts, public, mail)?;
         if roles.contains(&Role::ConsumerOutbound) {
             let providers = provider_doors(&config, &http, &clock, ledger.as_ref());
+            let clocks = accounts::watch_clocks(providers.clone(), health.clone(), shutdown.clone());
+            tasks.spawn("clocks of accounts", clocks);
             let look = accounts::look_at_start(config.clone(), providers, health.clone(), shutdown.clone());
             tasks.spawn_finite("accounts at start", look);
         }

@@ -39,6 +39,11 @@ impl Role {
     pub const fn answers_http(self) -> bool {
         matches!(self, Self::Ingress | Self::WebhookIngest)
     }
+
+    /// Whether it needs the store of files.
+    pub(super) const fn keeps_files(self) -> bool {
+        matches!(self, Self::Ingress | Self::GenesysOutbound | Self::ConsumerOutbound)
+    }
 }
 
 impl fmt::Display for Role {

@@ -43,6 +43,9 @@ async fn messages(
     if let Some(answer) = fault(&state) {
         return answer;
     }
+    if state.faults.messages_answer_503.strikes() {
+        return error(StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable");
+    }
     let accepted_at = state.room().clock.now();
     let answer = match accept(&state, &channel_id, &headers, &body) {
         Ok(answer) => answer,

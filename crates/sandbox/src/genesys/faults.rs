@@ -17,6 +17,7 @@ pub(super) struct Faults {
     pub(super) refuse_400: Switch,
     pub(super) refuse_401: Switch,
     pub(super) refuse_uploads: Switch,
+    pub(super) messages_answer_503: Switch,
     pub(super) refuse_rich_media: Switch,
     pub(super) refuse_email: Switch,
     pub(super) hide_media: Switch,
@@ -52,6 +53,11 @@ impl GenesysFaults<'_> {
     fn set(&self, switch: &Switch, times: impl Into<Times>) {
         switch.set(times);
         self.0.state.changed();
+    }
+
+    /// Messages are answered 503, and files are taken.
+    pub fn messages_answer_503(&self, times: impl Into<Times>) {
+        self.set(&self.0.state.faults.messages_answer_503, times);
     }
 
     /// Calls are answered 500 and do nothing.
@@ -154,6 +160,7 @@ impl GenesysFaults<'_> {
             &faults.refuse_400,
             &faults.refuse_401,
             &faults.refuse_uploads,
+            &faults.messages_answer_503,
             &faults.refuse_rich_media,
             &faults.refuse_email,
             &faults.hide_media,
