@@ -24,6 +24,7 @@ impl World {
         self.netsapiens.consumer_sends_file(CONSUMER, COMPANY, text, file).expect("the number is ours");
     }
 
+    /// The metrics are those of all tests of this process, so that only a name no other test uses says anything.
     async fn breaker_is_open(&self, target: &str) -> bool {
         self.metrics().await.contains(&format!("causeway_breaker_open{{target=\"{target}\"}} 1"))
     }
@@ -64,9 +65,6 @@ async fn our_own_store_is_waited_for_and_nobody_is_in_trouble_for_it(queues: Que
     world.until("the other's receipt", async |world| (world.receipts(&other).len() == 1).then_some(())).await;
     world.agent_sees(1).await;
     assert_eq!(world.seen_by_agent(OTHER), ["meanwhile"]);
-    for target in ["main", "main/sales-sms", "crexendo", "crexendo/sales-sms", "crexendo/media"] {
-        assert!(!world.breaker_is_open(target).await, "{target} is well");
-    }
     std::fs::remove_file(world.blobs()).expect("it can be removed");
     world.agent_sees(2).await;
     let shown = world.seen_by_agent(CONSUMER);
@@ -87,13 +85,9 @@ async fn a_host_of_pictures_that_fails_is_the_providers_trouble(queues: Queues) 
     world.text(OTHER, "meanwhile");
     world.agent_sees(1).await;
     assert_eq!(world.seen_by_agent(OTHER), ["meanwhile"]);
-    for target in ["main", "main/sales-sms", "crexendo"] {
-        assert!(!world.breaker_is_open(target).await, "{target} is well");
-    }
     world.netsapiens.faults().media_answers_503(false);
     world.agent_sees(2).await;
     assert!(world.seen_by_agent(CONSUMER)[0].starts_with("Look\nPicture: http"));
-    world.until("its breaker", async |world| (!world.breaker_is_open("crexendo/media").await).then_some(())).await;
     world.end().await;
 }
 

@@ -246,3 +246,12 @@ async fn who_waited_for_a_place_looks_at_the_breaker_again() {
     advance(FIRST).await;
     assert!(waits.await.expect("its turn").is_probe());
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_is_away_in_the_house_opens_nobodys_breaker() {
+    let gates = gates();
+    for _ in 0..30 {
+        call(&gates, &["sales", "crexendo"], &Told::Trouble { target: "blobs", after: None }).await;
+    }
+    assert!(may_call(&gates, &["sales", "crexendo"]));
+}
