@@ -11,6 +11,7 @@ mod conversation;
 mod crash;
 mod crash_points;
 mod dead_letters;
+mod equals;
 mod events;
 mod firewall;
 mod http;

@@ -116,7 +116,12 @@ fn text(number: usize) -> InboundMessage {
         text: "hello".to_owned().into(),
         files: model::InboundFiles::default(),
         session: None,
-        arrival: Arrival { path: ArrivalPath::MessageEvent, fingerprint: number.to_string(), sent_at: None },
+        arrival: Arrival {
+            path: ArrivalPath::MessageEvent,
+            fingerprint: number.to_string(),
+            sent_at: None,
+            beside: Vec::new(),
+        },
         unread: None,
         mail: None,
         trace: TraceId::new("sick"),

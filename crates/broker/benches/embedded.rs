@@ -75,7 +75,12 @@ fn message(conversation: u64, number: u64) -> anyhow::Result<InboundMessage> {
         text: Private::new(String::new()),
         files: model::InboundFiles::default(),
         session: None,
-        arrival: Arrival { path: ArrivalPath::MessageEvent, fingerprint: String::new(), sent_at: None },
+        arrival: Arrival {
+            path: ArrivalPath::MessageEvent,
+            fingerprint: String::new(),
+            sent_at: None,
+            beside: Vec::new(),
+        },
         unread: None,
         mail: None,
         trace: TraceId::new("5767ea58-1511-4a98-bc56-7f34c43e3a51"),

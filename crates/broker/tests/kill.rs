@@ -34,7 +34,12 @@ fn message(publisher: u32, number: u64) -> InboundMessage {
         text: Private::new("x".repeat(400)),
         files: model::InboundFiles::default(),
         session: None,
-        arrival: Arrival { path: ArrivalPath::MessageEvent, fingerprint: String::new(), sent_at: None },
+        arrival: Arrival {
+            path: ArrivalPath::MessageEvent,
+            fingerprint: String::new(),
+            sent_at: None,
+            beside: Vec::new(),
+        },
         unread: None,
         mail: None,
         trace: TraceId::new("trace"),

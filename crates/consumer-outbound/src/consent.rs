@@ -9,8 +9,8 @@ use broker::{Done, Failure, Foresight, Rejection};
 use jiff::{SignedDuration, Timestamp};
 use ledger::{ArrivalVerdict, AttemptId, Begin, Consent, Effect, Entry, Outcome, What};
 use model::{
-    Address, AgentReply, ConsentChange, ConversationKey, Keyword, MessageId, NeighbourName, Private, ReasonCode,
-    ReplyBody,
+    Address, AgentReply, Arrival, ConsentChange, ConversationKey, Keyword, MessageId, NeighbourName, Private,
+    ReasonCode, ReplyBody,
 };
 use sms::SendRequest;
 
@@ -121,10 +121,9 @@ impl Room {
             Begin::Interrupted { attempt, began, until, begun } => Begun::Interrupted { attempt, began, until, begun },
         };
         let (ledger, attempt) = (&self.deps.ledger, begun.attempt().clone());
-        let arrived = ledger.arrive(&change.channel, &change.message, &change.arrival).await.map_err(ledger_down)?;
+        let arrived = ledger.arrive(&change.channel, &change.id, &arrival_of(change)).await.map_err(ledger_down)?;
         if let ArrivalVerdict::SameAs(other) = arrived {
-            let same = Outcome::SameAs(ConsentChange::derive_id(&other));
-            ledger.finish(&effect, &attempt, same).await.map_err(ledger_down)?;
+            ledger.finish(&effect, &attempt, Outcome::SameAs(other)).await.map_err(ledger_down)?;
             return Ok(Done::Duplicate);
         }
         if let Some(session) = &change.session {
@@ -218,6 +217,13 @@ impl Room {
         let detail = format!("{}: {}", rejection.reason.word(), rejection.detail);
         self.deps.ledger.note(Entry { effect, what: What::Dead, detail }).await.map_err(ledger_down)
     }
+}
+
+/// A keyword is told from its repetition by another path apart from the message that says it, which is told from its own.
+fn arrival_of(change: &ConsentChange) -> Arrival {
+    let arrival = &change.arrival;
+    let beside = arrival.beside.iter().map(ConsentChange::derive_id).collect();
+    Arrival { fingerprint: format!("{} consent", arrival.fingerprint), beside, ..arrival.clone() }
 }
 
 fn text_for(channel: &Channel, keyword: Keyword) -> Option<String> {

@@ -3,9 +3,9 @@ use std::time::Duration;
 
 use anyhow::anyhow;
 use broker::{Broker, Consume, Done, Failure, Handle, Rejection};
-use genesys::{Accepted, Blame, Channel, Directory, Refusal, channel_target};
+use genesys::{Accepted, Blame, Channel, Client, Directory, Refusal, channel_target};
 use jiff::Timestamp;
-use ledger::{AttemptId, Begin, Effect, Entry, Incoming, Ledger, LedgerError, Outcome, POISON, What};
+use ledger::{AttemptId, Begin, CameIn, Effect, Entry, Incoming, Ledger, LedgerError, Outcome, POISON, What};
 use model::{Family, InboundMessage, ReasonCode, Unread};
 use runtime::{Clock, Shutdown};
 use tokio::sync::watch;
@@ -73,6 +73,17 @@ pub async fn run(config: Config, deps: Deps, shutdown: Shutdown) -> anyhow::Resu
 /// How soon a message that another replica took up is looked at again.
 const ELSEWHERE: Duration = Duration::from_secs(1);
 
+/// What a try of a message is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum How {
+    /// Its agent is given it.
+    Given,
+    /// Its files are fetched, and giving it is another try.
+    OnlyFetched,
+    /// Its agent is given it, unless it is like a row and the provider has to be asked.
+    MayLook,
+}
+
 pub(crate) struct Room {
     pub(crate) deps: Deps,
     pub(crate) lately: Lately,
@@ -111,7 +122,7 @@ impl Handle<InboundMessage> for Room {
 
     async fn handle(&self, message: &InboundMessage, tries: u32) -> Result<Done, Failure> {
         let handled = match message.unread {
-            None => self.deliver(message, tries, self.fetches_first(message)).await,
+            None => self.straight(message, tries).await,
             Some(unread) => self.read(message, unread, tries).await,
         };
         if matches!(handled, Ok(_) | Err(Failure::Reject { .. })) {
@@ -130,13 +141,18 @@ impl Handle<InboundMessage> for Room {
 }
 
 impl Room {
-    /// Gives one message to its agent; or, where that is a try of its own, fetches its files for it.
-    pub(crate) async fn deliver(
+    /// Gives one message to its agent.
+    pub(crate) async fn deliver(&self, message: &InboundMessage, tries: u32) -> Result<Done, Failure> {
+        Ok(self.deliver_as(message, tries, How::Given).await?.unwrap_or(Done::Duplicate))
+    }
+
+    /// The same; `None` where the provider has to be asked first which of its rows it is.
+    pub(crate) async fn deliver_as(
         &self,
         message: &InboundMessage,
         tries: u32,
-        only_fetch: bool,
-    ) -> Result<Done, Failure> {
+        how: How,
+    ) -> Result<Option<Done>, Failure> {
         let directory = Arc::clone(&self.deps.directory.borrow());
         let (channel, client) = directory.find(&message.channel).ok_or_else(|| Failure::Reject {
             code: "unknown-channel",
@@ -144,32 +160,47 @@ impl Room {
         })?;
         self.quiet.note(&message.channel, message.received_at);
         let effect = effect(message);
-        let ledger = &self.deps.ledger;
         let (arrival, session) = (message.arrival.clone(), message.session.clone());
-        let incoming = Incoming { effect: effect.clone(), arrival, session };
+        let can_look = how == How::MayLook;
+        let incoming = Incoming { effect: effect.clone(), arrival, session, can_look };
         if self.is_too_much(message, &effect).await? {
             return Err(self.hold(incoming).await?);
         }
-        let (attempt, unsure) =
-            match ledger.begin_incoming(incoming, self.call_time(message)).await.map_err(ledger_down)? {
-                Begin::First(attempt) => (attempt, false),
-                Begin::Done(outcome) if mails::was_held(&outcome) => return Err(mails::held(&message.channel)),
-                Begin::Done(_) => return Ok(Done::Duplicate),
-                Begin::Interrupted { attempt, until, begun, .. } => {
-                    (self.again(message, &effect, &attempt, until, begun).await?, true)
-                }
-            };
+        let came = self.deps.ledger.begin_incoming(incoming, self.call_time(message)).await.map_err(ledger_down)?;
+        let (attempt, unsure) = match came {
+            CameIn::Like(_) => return Ok(None),
+            CameIn::Begun(Begin::First(attempt)) => (attempt, false),
+            CameIn::Begun(Begin::Done(outcome)) if mails::was_held(&outcome) => {
+                return Err(mails::held(&message.channel));
+            }
+            CameIn::Begun(Begin::Done(_)) => return Ok(Some(Done::Duplicate)),
+            CameIn::Begun(Begin::Interrupted { attempt, until, begun, .. }) => {
+                (self.again(message, &effect, &attempt, until, begun).await?, true)
+            }
+        };
+        let only_fetch = how == How::OnlyFetched;
+        self.give((&channel, client), (message, tries, only_fetch), &effect, (&attempt, unsure)).await.map(Some)
+    }
+
+    /// What was begun: the files are fetched, and the message is sent.
+    async fn give(
+        &self,
+        (channel, client): (&Channel, &Client),
+        (message, tries, only_fetch): (&InboundMessage, u32, bool),
+        effect: &Effect,
+        (attempt, unsure): (&AttemptId, bool),
+    ) -> Result<Done, Failure> {
         // Within the record of the call: a message that is the same as another fetches nothing, and fetching twice does no harm.
-        let files = match self.files_of(message, &effect, tries, only_fetch).await {
+        let files = match self.files_of(message, effect, tries, only_fetch).await {
             Ok(files) => files,
             Err(failure) => {
-                ledger.release(&effect, &attempt, "a file could not be fetched").await.map_err(ledger_down)?;
+                self.deps.ledger.release(effect, attempt, "a file could not be fetched").await.map_err(ledger_down)?;
                 return Err(failure);
             }
         };
         // What is perhaps there already must be given by this very try, which knows that.
         if only_fetch && !unsure {
-            ledger.release(&effect, &attempt, "its files are fetched").await.map_err(ledger_down)?;
+            self.deps.ledger.release(effect, attempt, "its files are fetched").await.map_err(ledger_down)?;
             return Err(Failure::Onward);
         }
         let access = &channel.access;
@@ -183,8 +214,8 @@ impl Room {
             (None, None) => self.send_with_files(client, access, message, &files).await,
         };
         match sent {
-            Ok(accepted) => self.accepted(&channel, &effect, &attempt, accepted).await,
-            Err(refusal) => Err(self.refused(&channel, &effect, &attempt, refusal).await?),
+            Ok(accepted) => self.accepted(channel, effect, attempt, accepted).await,
+            Err(refusal) => Err(self.refused(channel, effect, attempt, refusal).await?),
         }
     }
 

@@ -11,7 +11,7 @@ use anyhow::anyhow;
 use broker::Failure;
 use genesys::{Accepted, ChannelAccess, Client, Email, Refusal};
 use jiff::SignedDuration;
-use ledger::{Begin, Effect, Incoming, Outcome};
+use ledger::{Begin, CameIn, Effect, Incoming, Outcome};
 use model::{ChannelName, InboundMail, InboundMessage, ReasonCode};
 use runtime::Fading;
 
@@ -98,7 +98,9 @@ impl Room {
     /// Notes that a mail is held, so that a replay is known to be one.
     pub(crate) async fn hold(&self, incoming: Incoming) -> Result<Failure, Failure> {
         let (ledger, effect) = (&self.deps.ledger, incoming.effect.clone());
-        if let Begin::First(attempt) = ledger.begin_incoming(incoming, CALL_TIMEOUT).await.map_err(ledger_down)? {
+        let incoming = Incoming { can_look: false, ..incoming };
+        let came = ledger.begin_incoming(incoming, CALL_TIMEOUT).await.map_err(ledger_down)?;
+        if let CameIn::Begun(Begin::First(attempt)) = came {
             let outcome = Outcome::Failed { code: ReasonCode::RateLimited, reason: HELD.to_owned() };
             ledger.finish(&effect, &attempt, outcome).await.map_err(ledger_down)?;
         }

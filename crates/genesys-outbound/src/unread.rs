@@ -7,11 +7,13 @@ use anyhow::anyhow;
 use broker::{Done, Failure};
 use jiff::{SignedDuration, Timestamp};
 use ledger::{AttemptId, Begin, Effect};
-use model::{ChannelName, InboundMessage, Keyword, MessageId, NeighbourName, Queued, SessionId, Unread};
+use model::{
+    Arrival, ArrivalPath, ChannelName, InboundMessage, Keyword, MessageId, NeighbourName, Queued, SessionId, Unread,
+};
 use sms::SendError;
 
-use crate::handler::{CALL_TIMEOUT, Room, effect, ledger_down, wait_until};
-use crate::lately::is_told;
+use crate::handler::{CALL_TIMEOUT, How, Room, effect, ledger_down, wait_until};
+use crate::lately::{Seen, is_told, told_by};
 use crate::sources::Source;
 
 /// Events about one message come about a second apart: after it one read answers all of them (`reference/netsapiens.md` 5.4).
@@ -30,6 +32,25 @@ impl Room {
         sources.find(channel).map(|source| target(source.provider.name()))
     }
 
+    /// A text that is told in full goes straight to its agent, unless a row that was read before is like it: then the session says
+    /// whether it is that one, or came after it.
+    pub(crate) async fn straight(&self, message: &InboundMessage, tries: u32) -> Result<Done, Failure> {
+        let event = message.arrival.path == ArrivalPath::MessageEvent && message.files.is_empty();
+        let can_look =
+            event && message.session.is_some() && self.deps.sources.borrow().find(&message.channel).is_some();
+        let how = match self.fetches_first(message) {
+            true => How::OnlyFetched,
+            false if can_look => How::MayLook,
+            false => How::Given,
+        };
+        match self.deliver_as(message, tries, how).await? {
+            Some(done) => Ok(done),
+            None => {
+                self.read(&InboundMessage { unread: Some(Unread::Text), ..message.clone() }, Unread::Text, tries).await
+            }
+        }
+    }
+
     /// Gives the agent whatever is new in a session.
     pub(crate) async fn read(&self, message: &InboundMessage, unread: Unread, tries: u32) -> Result<Done, Failure> {
         let sources = std::sync::Arc::clone(&self.deps.sources.borrow());
@@ -37,14 +58,19 @@ impl Room {
             code: "unknown-channel",
             cause: anyhow!("channel {} has no provider that can be read; configure it and replay", message.channel),
         })?;
-        let Some(session) = message.session.clone() else { return self.deliver(&as_told(message), tries, false).await };
+        let Some(session) = message.session.clone() else { return self.deliver(&as_told(message), tries).await };
         let now = self.deps.clock.now();
         let settled = message.received_at.saturating_add(SETTLE).unwrap_or(now);
         if let Some(after) = wait_until(now, settled) {
             return Err(Failure::NotYet { after });
         }
         let of = (source.provider.name().clone(), session);
-        if self.lately.covers(&of, message) {
+        let covered = match self.lately.seen(&of, message) {
+            Some(Seen::Session) => true,
+            Some(Seen::Rows(rows)) => self.stands_for(message, &rows).await?,
+            None => false,
+        };
+        if covered {
             return Ok(Done::Duplicate);
         }
         let installed = self.installed.of(&of.0, &self.deps.ledger).await.map_err(ledger_down)?;
@@ -65,7 +91,6 @@ impl Room {
         drop(permit);
         match rows {
             Ok(rows) => {
-                let told = unread == Unread::Session || rows.iter().any(|row| is_told(message, &row.id, &row.arrival));
                 let found = match self.hear(source, message, &rows).await {
                     Ok(()) => self.hand_on(message, &rows, tries).await,
                     Err(failure) => Err(failure),
@@ -73,11 +98,24 @@ impl Room {
                 let detail = format!("the session was read: {} rows", rows.len());
                 self.deps.ledger.release(&effect, &attempt, &detail).await.map_err(ledger_down)?;
                 let found = found?;
-                self.lately.remember(of, began, &rows);
+                let own = rows.iter().map(|row| (row.id.clone(), row.arrival.clone())).collect::<Vec<_>>();
+                let told = unread == Unread::Session || self.stands_for(message, &told_by(message, &own)).await?;
+                self.lately.remember(of, began, own);
                 if told { Ok(found) } else { self.not_there(message, began, tries).await }
             }
             Err(error) => self.unreadable(message, (unread, tries), (&effect, &attempt), error, &of.0).await,
         }
+    }
+
+    /// Whether one of the rows that may be what an event told of is free to be it: each is the message of one event only, so that
+    /// an equal one that is still to come is waited for.
+    async fn stands_for(&self, message: &InboundMessage, rows: &[(MessageId, Arrival)]) -> Result<bool, Failure> {
+        if rows.is_empty() {
+            return Ok(false);
+        }
+        let told = (&message.id, message.arrival.path);
+        let sighted = self.deps.ledger.sight(&message.channel, told, rows).await.map_err(ledger_down)?;
+        Ok(sighted || rows.iter().any(|(id, _)| *id == message.id))
     }
 
     /// Hears what rows nobody has seen ask for, before anything waits for Genesys. A STOP the event told of was heard with it.
@@ -107,7 +145,7 @@ impl Room {
                 self.publish(row).await?;
                 continue;
             }
-            match self.deliver(row, tries, false).await {
+            match self.deliver(row, tries).await {
                 Ok(Done::Done) => done = Done::Done,
                 Ok(Done::Duplicate) => {}
                 // What Genesys refuses for good is a dead letter of its own, and holds up none of the others.
@@ -133,7 +171,7 @@ impl Room {
             return Err(Failure::NotYet { after: LOOK_AGAIN });
         }
         tracing::warn!(channel = %message.channel, "a message is not in its session; its agent gets what the event told of it");
-        self.deliver(&as_told(message), tries, false).await
+        self.deliver(&as_told(message), tries).await
     }
 
     async fn unreadable(
@@ -148,7 +186,7 @@ impl Room {
         let waited = self.deps.clock.now().duration_since(message.received_at);
         // A text is all there: its event is as good as its row (`reference/netsapiens.md` 5.5).
         if unread == Unread::Text && waited >= LOOKED_FOR {
-            return self.deliver(&as_told(message), tries, false).await;
+            return self.deliver(&as_told(message), tries).await;
         }
         if waited >= HOLDS {
             let cause = anyhow!("{error}; its session could not be read for {} minutes", HOLDS.as_mins());

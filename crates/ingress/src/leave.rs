@@ -85,7 +85,12 @@ pub(crate) async fn publish(
     message: MessageId,
 ) -> Result<(), PublishError> {
     let trace: TraceId = new_trace();
-    let arrival = Arrival { path: ArrivalPath::MessageEvent, fingerprint: message.to_string(), sent_at: None };
+    let arrival = Arrival {
+        path: ArrivalPath::MessageEvent,
+        fingerprint: message.to_string(),
+        sent_at: None,
+        beside: Vec::new(),
+    };
     let change = ConsentChange {
         id: ConsentChange::derive_id(&message),
         channel: channel.clone(),

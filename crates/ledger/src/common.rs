@@ -16,6 +16,12 @@ pub(crate) const TOUCH_EVERY: i64 = 86_400_000;
 /// Two arrivals of one message tell times that differ by at most this, in milliseconds (design 4).
 pub(crate) const APART: i64 = 2_000;
 
+/// Under which a path's sight of a message that came in by another one is kept, or of a message that has no row of its own: so
+/// that the message stands for no other message of that path.
+pub(crate) fn sight_id(id: &MessageId, path: ArrivalPath) -> MessageId {
+    MessageId::new(format!("{id}~{}", path_word(path)))
+}
+
 /// A report without a message is kept so long: longer than a reply waits for its provider, unless told otherwise.
 pub(crate) const REPORT_HELD: i64 = 86_400_000;
 /// Reports that are kept at the most; the newest count.

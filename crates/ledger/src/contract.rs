@@ -25,7 +25,7 @@ mod reports;
 mod strangers;
 
 pub use consents::*;
-pub use incoming::{a_crowd_is_counted, what_comes_in_is_begun_in_one_go};
+pub use incoming::*;
 pub use interactions::*;
 pub use marks::*;
 pub use person::*;
@@ -64,7 +64,8 @@ macro_rules! contract_suite {
             consent_is_recorded_once, consent_is_kept_for_each_and_does_not_expire, consents_are_listed_in_pages,
             attempts_are_released_or_lapse,
             only_attempts_without_a_verdict_count, an_interruption_is_told_once, one_of_many_is_first,
-            arrivals_match_one_to_one, what_comes_in_is_begun_in_one_go, receipts_move_forward, receipts_by_table, a_late_word_moves_nothing_back,
+            arrivals_match_one_to_one, a_row_is_the_message_of_one_event, what_comes_in_is_begun_in_one_go,
+            what_is_like_a_row_is_looked_at_first, receipts_move_forward, receipts_by_table, a_late_word_moves_nothing_back,
             sessions_are_remembered, sessions_in_use_are_kept, timelines_are_found,
             what_was_never_begun_is_found_as_well, finished_business_is_forgotten, what_was_claimed_is_told,
             words_of_strangers_are_taken_as_they_come, what_failed_is_opened_again, what_was_sent_stays_so,
@@ -252,7 +253,7 @@ async fn futures<F: Future>(count: usize, one: impl Fn(usize) -> F) -> Vec<F::Ou
 
 fn arrival(path: ArrivalPath, fingerprint: &str, second: i64) -> Arrival {
     let sent_at = Some(Timestamp::from_second(1_000 + second).expect("it is in range"));
-    Arrival { path, fingerprint: fingerprint.to_owned(), sent_at }
+    Arrival { path, fingerprint: fingerprint.to_owned(), sent_at, beside: Vec::new() }
 }
 
 /// Two arrivals of one message by different paths are one; two equal messages by one path are two.
@@ -271,7 +272,7 @@ pub async fn arrivals_match_one_to_one(fresh: Fresh) {
     assert_eq!(arrive("s3", arrival(session, "yes", 1)).await, ArrivalVerdict::New, "both events are taken");
     assert_eq!(arrive("s4", arrival(session, "no", 9)).await, ArrivalVerdict::New);
     assert_eq!(arrive("e4", arrival(event, "no", 12)).await, ArrivalVerdict::New, "three seconds apart");
-    let timeless = Arrival { path: session, fingerprint: "yes".to_owned(), sent_at: None };
+    let timeless = Arrival { path: session, fingerprint: "yes".to_owned(), sent_at: None, beside: Vec::new() };
     assert_eq!(arrive("s5", timeless).await, ArrivalVerdict::New);
 }
 

@@ -25,6 +25,6 @@ pub use ledger::{Config, Ledger, PostgresConfig, SqliteConfig, TimeSource};
 pub use marks::{Lease, Mark};
 pub use person::{Erased, Erasure, KeptArrival, KeptEffect, KeptReceipt, KeptSession, KeptTask, Person};
 pub use types::{
-    ArrivalVerdict, AttemptId, Begin, Effect, Entry, Incoming, LedgerError, Line, Outcome, POISON, Parties,
+    ArrivalVerdict, AttemptId, Begin, CameIn, Effect, Entry, Incoming, LedgerError, Line, Outcome, POISON, Parties,
     ReceiptVerdict, Reopened, Reported, Standing, What,
 };

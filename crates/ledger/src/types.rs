@@ -63,6 +63,17 @@ pub struct Incoming {
     pub arrival: Arrival,
     /// The provider's session, where one was named: remembered before the agent can answer.
     pub session: Option<SessionId>,
+    /// Whether the provider can be asked which of its rows this is: then one that is merely like it decides nothing.
+    pub can_look: bool,
+}
+
+/// What becomes of a consumer's message that came in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CameIn {
+    /// Giving it to the agent was begun, or was done before.
+    Begun(Begin),
+    /// It is like this one, which was read at the provider. Nothing is recorded: whoever asks looks there first.
+    Like(MessageId),
 }
 
 /// One attempt at an effect: 12 characters of `[0-9a-f]`, short enough to walk in a User-Agent.

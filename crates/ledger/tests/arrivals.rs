@@ -18,6 +18,7 @@ fn arrival() -> impl Strategy<Value = Arrival> {
             path,
             fingerprint: fingerprint.to_owned(),
             sent_at: second.map(|second| Timestamp::from_second(1_000 + second).expect("it is in range")),
+            beside: Vec::new(),
         },
     )
 }

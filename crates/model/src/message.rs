@@ -1,4 +1,4 @@
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -22,10 +22,27 @@ pub enum ArrivalPath {
 pub struct Arrival {
     /// The path it came by.
     pub path: ArrivalPath,
-    /// A hash over session, direction, sender, type and the text after numeric coercion.
+    /// A hash over session, direction, sender, type and the text after numeric coercion; behind it, after spaces, the type and
+    /// the size of a file, each `?` where it is not told.
     pub fingerprint: String,
     /// The provider's own time of the message; arrivals of one message differ by at most two seconds.
     pub sent_at: Option<Timestamp>,
+    /// Messages that cannot be this one however alike they are, because the provider keeps them in rows of their own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub beside: Vec<MessageId>,
+}
+
+/// Times of one message on two paths differ by at most this (design 4).
+const APART: SignedDuration = SignedDuration::from_secs(2);
+
+impl Arrival {
+    /// Whether this may be the message of another arrival: equal, sent at about the same time, and of their files nothing says
+    /// otherwise. One path may tell less of a file than the other.
+    pub fn may_be(&self, other: &Self) -> bool {
+        let near = self.sent_at.zip(other.sent_at).is_some_and(|(one, two)| one.duration_since(two).abs() <= APART);
+        let (mut one, mut two) = (self.fingerprint.split(' '), other.fingerprint.split(' '));
+        near && one.next() == two.next() && one.zip(two).all(|(one, two)| one == two || one == "?" || two == "?")
+    }
 }
 
 /// What an event left to be read at the provider, before an agent can have it.
@@ -218,5 +235,30 @@ impl Queued for Receipt {
     }
     fn received_at(&self) -> Timestamp {
         self.received_at
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_both_paths_tell_of_a_file_tells_two_pictures_apart() {
+        let arrival = |fingerprint: &str, second: i64| Arrival {
+            path: ArrivalPath::StoredRow,
+            fingerprint: fingerprint.to_owned(),
+            sent_at: Timestamp::from_second(second).ok(),
+            beside: Vec::new(),
+        };
+        let may_be = |one: &str, other: &str| arrival(one, 0).may_be(&arrival(other, 2));
+        for (one, other) in [("a", "a"), ("a ? ?", "a image/png 5"), ("a image/png ?", "a image/png 5"), ("a", "a ? 5")]
+        {
+            assert!(may_be(one, other) && may_be(other, one), "{one} and {other}");
+        }
+        for (one, other) in [("a", "b"), ("a image/png 5", "a image/png 6"), ("a image/png 5", "a image/gif 5")] {
+            assert!(!may_be(one, other), "{one} and {other}");
+        }
+        assert!(!arrival("a", 0).may_be(&arrival("a", 3)), "too far apart");
+        assert!(!Arrival { sent_at: None, ..arrival("a", 0) }.may_be(&arrival("a", 0)));
     }
 }

@@ -21,10 +21,15 @@ pub struct Destination {
     pub keywords: Option<Keywords>,
 }
 
+/// The identity of a text at a provider.
+pub(crate) fn message_id(provider: &NeighbourName, text: &ConsumerText) -> MessageId {
+    MessageId::derive("in", &[provider.as_str(), &text.provider_id])
+}
+
 impl Destination {
     /// The identity of a text, whichever way it was learnt of.
     pub fn id(&self, text: &ConsumerText) -> MessageId {
-        MessageId::derive("in", &[self.provider.as_str(), &text.provider_id])
+        message_id(&self.provider, text)
     }
 
     /// A consumer's text as the house's message: the same one whichever way it was learnt of, as far as its id tells.
@@ -53,15 +58,11 @@ impl Destination {
     /// waits for a Genesys that is down, and goes first, so that it is not lost to a broker that takes one and not the other.
     ///
     /// Of a message whose row has to be read first only a STOP counts already: the row will say the rest, and a STOP heard
-    /// twice is one. Its arrival is none, so that the row is not taken for its repetition.
+    /// twice is one.
     pub fn consent_change(&self, message: &InboundMessage) -> Option<ConsentChange> {
         let keyword = self.keywords.as_ref()?.find(message.text.expose())?;
-        let mut arrival = message.arrival.clone();
-        if message.unread.is_some() {
-            if keyword != Keyword::Stop {
-                return None;
-            }
-            arrival.sent_at = None;
+        if message.unread.is_some() && keyword != Keyword::Stop {
+            return None;
         }
         Some(ConsentChange {
             id: ConsentChange::derive_id(&message.id),
@@ -70,7 +71,7 @@ impl Destination {
             from: message.from.clone(),
             keyword,
             message: message.id.clone(),
-            arrival,
+            arrival: message.arrival.clone(),
             session: message.session.clone(),
             trace: message.trace.clone(),
             received_at: message.received_at,
@@ -80,7 +81,8 @@ impl Destination {
     /// A session to read, of which nobody knows yet who wrote: it stands in a lane of its own.
     pub fn trigger(&self, trigger: &Trigger, trace: TraceId, received_at: Timestamp) -> InboundMessage {
         let session = trigger.session.as_str();
-        let arrival = Arrival { path: ArrivalPath::SessionEvent, fingerprint: String::new(), sent_at: None };
+        let arrival =
+            Arrival { path: ArrivalPath::SessionEvent, fingerprint: String::new(), sent_at: None, beside: Vec::new() };
         InboundMessage {
             // Every trigger is one of its own: a session is read as often as something happens in it.
             id: MessageId::derive("in", &[self.provider.as_str(), session, trace.as_str()]),
@@ -138,7 +140,12 @@ mod tests {
             files: InboundFiles::default(),
             others: others.iter().map(|other| (*other).to_owned().into()).collect(),
             session: None,
-            arrival: Arrival { path: ArrivalPath::StoredRow, fingerprint: "f".to_owned(), sent_at: None },
+            arrival: Arrival {
+                path: ArrivalPath::StoredRow,
+                fingerprint: "f".to_owned(),
+                sent_at: None,
+                beside: Vec::new(),
+            },
             unread: false,
         }
     }

@@ -58,7 +58,12 @@ pub fn message(conversation: u32, number: u32) -> InboundMessage {
         text: Private::new(format!("{conversation}/{number}")),
         files: model::InboundFiles::default(),
         session: None,
-        arrival: Arrival { path: ArrivalPath::MessageEvent, fingerprint: String::new(), sent_at: None },
+        arrival: Arrival {
+            path: ArrivalPath::MessageEvent,
+            fingerprint: String::new(),
+            sent_at: None,
+            beside: Vec::new(),
+        },
         unread: None,
         mail: None,
         trace: TraceId::new("trace"),

@@ -83,7 +83,12 @@ fn message() -> InboundMessage {
         text: Private::new("Consumer message text".to_owned()),
         files: model::InboundFiles::default(),
         session: None,
-        arrival: Arrival { path: ArrivalPath::MessageEvent, fingerprint: String::new(), sent_at: None },
+        arrival: Arrival {
+            path: ArrivalPath::MessageEvent,
+            fingerprint: String::new(),
+            sent_at: None,
+            beside: Vec::new(),
+        },
         unread: None,
         mail: None,
         trace: TraceId::new("5767ea58-1511-4a98-bc56-7f34c43e3a51"),

@@ -55,7 +55,12 @@ pub(crate) fn message(
     let id = mail.derive_id(&channel.name, &from);
     InboundMessage {
         // By whichever way a mail comes its id is the same, so there is nothing else to tell it by.
-        arrival: Arrival { path: ArrivalPath::MessageEvent, fingerprint: id.to_string(), sent_at: mail.taken_at },
+        arrival: Arrival {
+            path: ArrivalPath::MessageEvent,
+            fingerprint: id.to_string(),
+            sent_at: mail.taken_at,
+            beside: Vec::new(),
+        },
         id,
         channel: channel.name.clone(),
         genesys: channel.genesys.clone(),

@@ -17,7 +17,7 @@ fn inbound() -> Effect {
 }
 
 fn arrival(path: ArrivalPath) -> Arrival {
-    Arrival { path, fingerprint: "yes".to_owned(), sent_at: Some(Timestamp::UNIX_EPOCH) }
+    Arrival { path, fingerprint: "yes".to_owned(), sent_at: Some(Timestamp::UNIX_EPOCH), beside: Vec::new() }
 }
 
 /// A message in, a reply that was sent and told, one that failed; and a reply to somebody else.

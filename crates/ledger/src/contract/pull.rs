@@ -26,7 +26,8 @@ pub async fn what_arrived_is_known(fresh: Fresh) {
     let ledger = fresh.ledger;
     let (sales, other) = (ChannelName::new("sales"), ChannelName::new("other"));
     let ids = ["in-1", "in-2", "in-3"].map(MessageId::new);
-    let arrival = |path| Arrival { path, fingerprint: "f".to_owned(), sent_at: Some(Timestamp::UNIX_EPOCH) };
+    let arrival =
+        |path| Arrival { path, fingerprint: "f".to_owned(), sent_at: Some(Timestamp::UNIX_EPOCH), beside: Vec::new() };
     ledger.arrive(&sales, &ids[0], &arrival(ArrivalPath::MessageEvent)).await.unwrap();
     ledger.arrive(&sales, &ids[1], &arrival(ArrivalPath::StoredRow)).await.unwrap();
     let known = HashSet::from([ids[0].clone(), ids[1].clone()]);

@@ -33,6 +33,10 @@ const LOCK: &str = "SELECT 1 FROM causeway.effects WHERE consumer = $1 ORDER BY 
 const NO_RECEIPTS: &str = "DELETE FROM causeway.receipts WHERE key = ANY($1)";
 const NO_ARRIVALS: &str = "DELETE FROM causeway.arrivals AS a USING causeway.effects AS e
     WHERE e.consumer = $1 AND a.channel = e.channel AND a.id = e.id AND a.arrived_at < $2";
+/// What stands for one of theirs, and has no effect of its own.
+const NO_SIGHTS: &str = "DELETE FROM causeway.arrivals AS a USING causeway.effects AS e, causeway.arrivals AS own
+    WHERE e.consumer = $1 AND own.channel = e.channel AND own.id = e.id AND a.channel = own.channel
+    AND a.fingerprint = own.fingerprint AND a.same_as = own.id AND strpos(a.id, '~') > 0 AND a.arrived_at < $2";
 const NO_REPORTS: &str = "DELETE FROM causeway.reports AS r USING causeway.sent AS s, causeway.effects AS e
     WHERE e.consumer = $1 AND s.id = e.id AND r.key = s.key";
 const NO_SENT: &str =
@@ -170,19 +174,19 @@ async fn erased(link: &Link, consumer: &String, now: Timestamp) -> Result<Erased
     let of: [&(dyn ToSql + Sync); 2] = [consumer, &i64::from(ROWS)];
     let effects: Vec<KeptEffect> =
         link.client.query(EFFECTS, &of).await.map_err(fault)?.iter().map(effect).collect::<Result<_, _>>()?;
-    let all_arrivals = link.client.query(ARRIVALS, &of).await.map_err(fault)?.len() as u64;
     let arrives_again = millis(now.saturating_sub(ARRIVES_AGAIN).unwrap_or_default());
     let gone = async |statement: &str, parameters: &[&(dyn ToSql + Sync)]| {
         link.client.execute(statement, parameters).await.map_err(fault)
     };
     let receipts = gone(NO_RECEIPTS, &[&keys(&effects, consumer)]).await?;
+    gone(NO_SIGHTS, &[consumer, &arrives_again]).await?;
     let arrivals = gone(NO_ARRIVALS, &[consumer, &arrives_again]).await?;
+    let arrivals_kept = link.client.query(ARRIVALS, &of).await.map_err(fault)?.len() as u64;
     let reports = gone(NO_REPORTS, &[consumer]).await? + gone(NO_SENT, &[consumer]).await?;
     let timeline = gone(NO_TIMELINE, &[consumer]).await?;
     let sessions = gone(NO_SESSIONS, &[consumer]).await?;
     let interactions = gone(NO_INTERACTIONS, &[consumer]).await?;
     gone(NO_RECEIPT_EFFECTS, &[consumer]).await?;
     let effects = gone(TOMBSTONES, &[consumer, &millis(now)]).await?;
-    let arrivals_kept = all_arrivals.saturating_sub(arrivals);
     Ok(Erased { effects, timeline, receipts, arrivals, sessions, interactions, reports, arrivals_kept })
 }

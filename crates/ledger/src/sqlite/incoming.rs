@@ -1,23 +1,27 @@
 use std::time::Duration;
 
 use super::{Book, arrivals, effects, sessions};
-use crate::{ArrivalVerdict, Begin, Incoming, Outcome};
+use crate::{ArrivalVerdict, Begin, CameIn, Incoming, Outcome};
 
-pub(crate) fn begin(book: &Book<'_>, incoming: &Incoming, lease: Duration) -> rusqlite::Result<Begin> {
-    let Incoming { effect, arrival, session } = incoming;
+pub(crate) fn begin(book: &Book<'_>, incoming: &Incoming, lease: Duration) -> rusqlite::Result<CameIn> {
+    let Incoming { effect, arrival, session, can_look } = incoming;
+    if *can_look && let Some(row) = arrivals::like_a_row(book, &effect.channel, &effect.id, arrival)? {
+        return Ok(CameIn::Like(row));
+    }
     let begun = effects::begin(book, effect, lease)?;
     if let Begin::Done(_) = begun {
-        return Ok(begun);
+        arrivals::see_again(book, &effect.channel, &effect.id, arrival)?;
+        return Ok(CameIn::Begun(begun));
     }
     if let ArrivalVerdict::SameAs(other) = arrivals::arrive(book, &effect.channel, &effect.id, arrival)? {
         let outcome = Outcome::SameAs(other);
         if let Begin::First(attempt) = &begun {
             effects::finish(book, effect, attempt, &outcome)?;
         }
-        return Ok(Begin::Done(outcome));
+        return Ok(CameIn::Begun(Begin::Done(outcome)));
     }
     if let Some(session) = session {
         sessions::remember(book, &effect.channel, &effect.consumer, session)?;
     }
-    Ok(begun)
+    Ok(CameIn::Begun(begun))
 }

@@ -145,9 +145,15 @@ pub(crate) fn erase(book: &Book<'_>, consumer: &str) -> rusqlite::Result<Erasure
         receipts += book.connection.prepare_cached(statement)?.execute(key)? as u64;
     }
     let arrives_again = millis(book.now.saturating_sub(ARRIVES_AGAIN).unwrap_or_default());
-    let all_arrivals = arrivals(book, consumer)?.len() as u64;
+    // What stands for one of theirs, and has no effect of its own.
+    let sights = format!(
+        "DELETE FROM arrivals WHERE same_as IN {THEIRS} AND instr(id, '~') > 0 AND arrived_at < ?2
+            AND fingerprint IN (SELECT fingerprint FROM arrivals WHERE id IN {THEIRS})"
+    );
+    book.connection.execute(&sights, params![consumer, arrives_again])?;
     let statement = format!("DELETE FROM arrivals WHERE id IN {THEIRS} AND arrived_at < ?2");
-    let arrivals = book.connection.execute(&statement, params![consumer, arrives_again])? as u64;
+    let arrivals_gone = book.connection.execute(&statement, params![consumer, arrives_again])? as u64;
+    let arrivals_kept = arrivals(book, consumer)?.len() as u64;
     let reports = delete(&format!(
         "DELETE FROM reports WHERE (provider, foreign_id) IN (SELECT provider, foreign_id FROM sent WHERE id IN {THEIRS})"
     ))?;
@@ -158,12 +164,11 @@ pub(crate) fn erase(book: &Book<'_>, consumer: &str) -> rusqlite::Result<Erasure
     delete(&format!("DELETE FROM effects WHERE consumer = ?1 AND +family = '{}'", Family::Receipts.word()))?;
     let effects = tombstones(book, consumer)?;
     let reports = reports + named;
-    let arrivals_kept = all_arrivals.saturating_sub(arrivals);
     Ok(Erasure::Erased(Erased {
         effects,
         timeline,
         receipts,
-        arrivals,
+        arrivals: arrivals_gone,
         sessions,
         interactions,
         reports,

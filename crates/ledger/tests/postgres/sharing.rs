@@ -107,7 +107,7 @@ async fn two_paths_of_one_message_meet_wherever_they_arrive() {
             running.spawn(async move {
                 let id = MessageId::new(format!("{path:?}-{number}"));
                 let sent_at = Some(Timestamp::from_second(1_000).expect("it is in range"));
-                let arrival = Arrival { path, fingerprint: number.to_string(), sent_at };
+                let arrival = Arrival { path, fingerprint: number.to_string(), sent_at, beside: Vec::new() };
                 let verdict = ledger.arrive(&ChannelName::new("sales"), &id, &arrival).await.expect("it answers");
                 (number, verdict)
             });

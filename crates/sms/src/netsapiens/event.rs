@@ -1,5 +1,7 @@
 //! The event reader (sections 5.3 and 5.4): v1 and v2 names, arrays and bare objects, any scalar for any field.
 
+use std::collections::HashMap;
+
 use model::{Arrival, ArrivalPath, InboundFile, InboundFiles, Private, SessionId};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -7,6 +9,7 @@ use sha2::{Digest, Sha256};
 use super::account::Config;
 use super::fields::{Fields, coerced, digits, same_number};
 use super::{history, media, session, time};
+use crate::inbound::message_id;
 use crate::{ConsumerText, ReadEvents, Trigger, Unreadable};
 
 /// What an event tells of one message, whatever its names.
@@ -96,13 +99,7 @@ fn text_of(told: Told<'_>, account: &Config) -> Result<ConsumerText, Left> {
     };
     let to_number = our_number(&told.ours, account).ok_or(Left::Read("no-number"))?;
     let at = told.at.unwrap_or_default();
-    let fingerprint = hash(&[
-        told.session.unwrap_or_default(),
-        "orig",
-        &digits(told.from),
-        told.kind,
-        &coerced(told.text.unwrap_or_default()),
-    ]);
+    let fingerprint = fingerprint(&told);
     let caption = told.text.unwrap_or_default().to_owned().into();
     let content = [told.session.unwrap_or_default(), "orig", told.from, at, &text, told.media_size];
     Ok(ConsumerText {
@@ -113,10 +110,30 @@ fn text_of(told: Told<'_>, account: &Config) -> Result<ConsumerText, Left> {
         others: others(&told, &to_number, account),
         files: InboundFiles { caption, list: told.file.into_iter().collect() },
         session: told.session.map(SessionId::new),
-        arrival: Arrival { path: told.path, fingerprint, sent_at: time::parse(at, &account.time_zone) },
+        arrival: Arrival {
+            path: told.path,
+            fingerprint,
+            sent_at: time::parse(at, &account.time_zone),
+            beside: Vec::new(),
+        },
         to_number,
         unread: false,
     })
+}
+
+/// What is equal on every path; behind it what one of them may not tell.
+fn fingerprint(told: &Told<'_>) -> String {
+    let content = hash(&[
+        told.session.unwrap_or_default(),
+        "orig",
+        &digits(told.from),
+        told.kind,
+        &coerced(told.text.unwrap_or_default()),
+    ]);
+    let Some(file) = &told.file else { return content };
+    let kind = file.media_type.as_deref().map_or_else(|| "?".to_owned(), media::plain_type);
+    let size = file.size.map_or_else(|| "?".to_owned(), |size| size.to_string());
+    format!("{content} {kind} {size}")
 }
 
 /// What a session is named by, where an event says nothing else that can be used.
@@ -141,15 +158,44 @@ pub(super) fn read_rows(rows: &[Value], session: &SessionId, number: &str, accou
         if our_number(&told.ours, account).is_none_or(|ours| !same_number(&ours, number)) {
             told.ours.insert(0, number);
         }
-        text_of(told, account).ok()
+        let named = told.id.is_some();
+        text_of(told, account).ok().map(|text| (text, named))
     };
-    let mut texts: Vec<ConsumerText> = rows.iter().filter_map(read).collect();
+    let mut texts: Vec<(ConsumerText, bool)> = rows.iter().filter_map(read).collect();
     // Newest first in every sample. The times are of whole seconds, so that within one the order of the list counts.
-    let at = |text: Option<&ConsumerText>| text.and_then(|text| text.arrival.sent_at);
+    let at = |text: Option<&(ConsumerText, bool)>| text.and_then(|(text, _)| text.arrival.sent_at);
     if at(texts.first()) >= at(texts.last()) {
         texts.reverse();
     }
-    texts.sort_by_key(|text| text.arrival.sent_at);
+    texts.sort_by_key(|(text, _)| text.arrival.sent_at);
+    set_apart(texts, account)
+}
+
+/// Rows that name each other as alike, before and behind each: more of them in two seconds is a flood.
+const ALIKE: usize = 32;
+
+/// Each row is a message of its own. Rows without ids are told apart by their order, and those that are alike name each other,
+/// so that none is taken for what an event told of another one.
+fn set_apart(rows: Vec<(ConsumerText, bool)>, account: &Config) -> Vec<ConsumerText> {
+    let mut seen: HashMap<String, usize> = HashMap::new();
+    let number = |(mut text, named): (ConsumerText, bool)| {
+        if !named {
+            let count = seen.entry(text.provider_id.clone()).or_default();
+            *count += 1;
+            if *count > 1 {
+                text.provider_id = hash(&[&text.provider_id, &count.to_string()]);
+            }
+        }
+        text
+    };
+    let mut texts: Vec<ConsumerText> = rows.into_iter().map(number).collect();
+    let all: Vec<_> = texts.iter().map(|text| (message_id(&account.name, text), text.arrival.clone())).collect();
+    for (place, text) in texts.iter_mut().enumerate() {
+        let (own, arrival) = &all[place];
+        let around = &all[place.saturating_sub(ALIKE)..all.len().min(place + ALIKE)];
+        let others = around.iter().filter(|(id, other)| id != own && other.may_be(arrival));
+        text.arrival.beside = others.map(|(id, _)| id.clone()).collect();
+    }
     texts
 }
 

@@ -36,6 +36,15 @@ pub(super) fn file_of(fields: &Fields, types: &[&str], sizes: &[&str]) -> Option
     })
 }
 
+/// A media type as it is compared: its parameters and its spelling may differ by the path it came.
+pub(super) fn plain_type(kind: &str) -> String {
+    let bare = kind.split(';').next().unwrap_or_default().trim().to_lowercase().replace(char::is_whitespace, "");
+    match bare.as_str() {
+        "image/jpg" | "image/pjpeg" => "image/jpeg".to_owned(),
+        _ => bare,
+    }
+}
+
 impl Account {
     /// Opens a consumer's file, where need be with a URL that is asked for again.
     pub(crate) async fn open_media(

@@ -75,7 +75,12 @@ impl Send {
             text: Private::new(self.text),
             files: model::InboundFiles::default(),
             session: None,
-            arrival: Arrival { path: ArrivalPath::MessageEvent, fingerprint: String::new(), sent_at: None },
+            arrival: Arrival {
+                path: ArrivalPath::MessageEvent,
+                fingerprint: String::new(),
+                sent_at: None,
+                beside: Vec::new(),
+            },
             unread: None,
             mail: None,
             trace: trace(),

@@ -75,6 +75,45 @@ fn twins_have_one_fingerprint() {
     assert_ne!(arrival(message).path, arrival(session).path);
 }
 
+fn picture(kind: &str, size: &str) -> String {
+    let event = serde_json::json!({ "object": "message", "direction": "orig", "type": "mms", "from_num": "13125550142",
+        "dialed": "13125550100", "session_id": "s", "id": "1", "timestamp": "2026-11-20 18:03:11",
+        "media_type": kind, "media_size": size, "text": "" });
+    read(event.to_string().as_bytes(), &account()).unwrap().texts.remove(0).arrival.fingerprint
+}
+
+#[test]
+fn two_pictures_have_two_fingerprints() {
+    assert_eq!(picture("image/jpeg", "500"), picture("IMAGE/JPG; name=a", "500"), "however the type is spelled");
+    assert_ne!(picture("image/jpeg", "500"), picture("image/jpeg", "501"));
+    assert_ne!(picture("image/jpeg", "500"), picture("image/png", "500"));
+    assert!(picture("image/jpeg", "").ends_with(" image/jpeg ?"), "what is not told is left open");
+}
+
+#[test]
+fn rows_are_told_apart_and_name_those_like_them() {
+    let row = |id: &str, text: &str, second: u8| {
+        serde_json::json!({ "id": id, "type": "sms", "direction": "orig", "from-number": 13_125_550_142_u64,
+            "text": text, "timestamp": format!("2026-11-20 18:03:{second:02}") })
+    };
+    let rows = [
+        row("4", "ok", 9),
+        row("3", "no", 3),
+        row("2", "ok", 3),
+        row("1", "ok", 2),
+        row("", "ok", 2),
+        row("", "ok", 2),
+    ];
+    let read = read_rows(&rows, &SessionId::new("s"), "13125550100", &account());
+    let ids: Vec<_> = read.iter().map(|text| message_id(&account().name, text)).collect();
+    assert_eq!(ids.iter().collect::<std::collections::HashSet<_>>().len(), 6, "rows without an id are two as well");
+    let beside: Vec<usize> = read.iter().map(|text| text.arrival.beside.len()).collect();
+    assert_eq!(beside, [3, 3, 3, 3, 0, 0]);
+    assert!(read.iter().zip(&ids).all(|(text, id)| !text.arrival.beside.contains(id)));
+    let again = read_rows(&rows[2..], &SessionId::new("s"), "13125550100", &account());
+    assert!(again.iter().all(|text| ids.contains(&message_id(&account().name, text))), "they keep their ids");
+}
+
 #[test]
 fn what_is_no_json_is_unreadable_and_nesting_is_bounded() {
     assert!(read(b"<xml/>", &account()).is_err());
