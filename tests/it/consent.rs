@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use jiff::SignedDuration;
+use runtime::Clock;
 use sandbox::EventOptions;
 use serde_json::Value;
 
 use crate::neighbours::SOON;
-use crate::settings::{CHANNEL, Queues, Settings};
+use crate::settings::{CHANNEL, COMPANY, Queues, Settings};
 use crate::town::Town;
 use crate::world::{World, on_both_brokers};
 
@@ -16,7 +17,9 @@ on_both_brokers!(
     a_reply_that_waits_is_not_sent_after_a_stop,
     a_stop_that_comes_again_is_confirmed_once,
     a_start_before_a_late_copy_of_the_stop_holds,
+    an_older_start_that_is_found_later_changes_nothing,
     who_asks_for_help_is_answered,
+    a_stop_in_a_group_counts_for_its_member,
     answers_keep_to_the_pace_of_their_number,
     a_platform_that_sees_to_it_itself_is_left_to_it,
     a_confirmation_killed_in_the_middle_is_sent_once,
@@ -131,8 +134,10 @@ async fn a_start_before_a_late_copy_of_the_stop_holds(queues: Queues) {
     let world = World::on(queues).await;
     let twins = Some(Duration::from_millis(1500));
     world.netsapiens.set_events(EventOptions { twins, ..EventOptions::default() });
+    let clock = time_of(&world, SignedDuration::ZERO);
     world.text(CONSUMER, "stop");
     world.phones_show(1).await;
+    clock.advance(SignedDuration::from_secs(1));
     world.text(CONSUMER, "start");
     let posted = world.netsapiens.until(SOON, |sim| (sim.event_counts().0 >= 4).then_some(())).await;
     assert!(posted.is_some(), "every copy was accepted");
@@ -140,6 +145,40 @@ async fn a_start_before_a_late_copy_of_the_stop_holds(queues: Queues) {
     world.receipts_told(1).await;
     assert_eq!(phone(&world), [STOPPED, STARTED, "welcome back"]);
     assert_eq!(world.receipts(&reply), delivered());
+    world.end().await;
+}
+
+/// The provider's clock, in hand: its times are of whole seconds.
+fn time_of(world: &World, ahead: SignedDuration) -> runtime::ManualClock {
+    let (clock, hand) = Clock::manual(Clock::system().now() + ahead);
+    world.netsapiens.set_clock(clock);
+    hand
+}
+
+async fn an_older_start_that_is_found_later_changes_nothing(queues: Queues) {
+    let provider = "subscribe = false\npoll = \"1s\"\ncatch_up_from = \"2020-01-01\"";
+    let world = World::with(Settings { provider, ..Settings::on(queues) }).await;
+    let clock = time_of(&world, SignedDuration::from_mins(-1));
+    // The event of the first word is lost, and it is found after the second was heard.
+    let says = |lost: &str, told: &str| {
+        world.netsapiens.faults().lose_events(1u32);
+        world.text(CONSUMER, lost);
+        clock.advance(SignedDuration::from_secs(2));
+        world.text(CONSUMER, told);
+        clock.advance(SignedDuration::from_secs(2));
+    };
+    says("START", "STOP");
+    world.phones_show(1).await;
+    world.agent_sees(2).await;
+    let first = world.reply(CONSUMER, "not wanted");
+    world.receipts_told(1).await;
+    says("Stop!", "unstop");
+    world.phones_show(2).await;
+    world.agent_sees(4).await;
+    let second = world.reply(CONSUMER, "welcome back");
+    world.receipts_told(2).await;
+    assert_eq!(phone(&world), [STOPPED, STARTED, "welcome back"]);
+    assert_eq!((world.receipts(&first), world.receipts(&second)), (refused(), delivered()));
     world.end().await;
 }
 
@@ -162,6 +201,49 @@ async fn who_asks_for_help_is_answered(queues: Queues) {
     let help = "Example Ltd, 0800 123. Reply STOP to opt out.";
     assert_eq!(phone(&world), [help, "STOP is none of our words", help], "no confirmation, and help for everybody");
     assert_eq!((world.receipts(&first), world.receipts(&second)), (delivered(), refused()));
+    world.end().await;
+}
+
+/// Whoever leaves is written to no more, alone or in a group; the others are, without them.
+async fn a_stop_in_a_group_counts_for_its_member(queues: Queues) {
+    const OTHER: &str = "13125550143";
+    let world = World::with(Settings { channel: "groups = true", ..Settings::on(queues) }).await;
+    let group = format!("{CONSUMER},{OTHER}");
+    let says = |from: &str, other: &str, text: &str| {
+        let sent = world.netsapiens.consumer_sends_to_group(from, COMPANY, &[other], text);
+        sent.expect("the number is the company's");
+    };
+    says(CONSUMER, OTHER, "are we on?");
+    world.agent_sees(1).await;
+    let mut told = 0;
+    let mut reply = async |to: &str, text: &str| {
+        let id = world.reply(to, text);
+        told += 1;
+        world.receipts_told(told).await;
+        world.receipts(&id)
+    };
+    assert_eq!(reply(&group, "see you").await, delivered());
+    says(OTHER, CONSUMER, "Stop!");
+    world.phones_show(2).await;
+    world.agent_sees(2).await;
+    assert_eq!(reply(&group, "both of you").await, refused());
+    assert_eq!(reply(OTHER, "you alone").await, refused());
+    assert_eq!(reply(CONSUMER, "and you").await, delivered());
+    let sent: Vec<_> = world.netsapiens.sent().into_iter().map(|sms| (sms.to, sms.text)).collect();
+    let sms = |to: &str, text: &str| (to.to_owned(), text.to_owned());
+    assert_eq!(sent, [sms(&group, "see you"), sms(OTHER, STOPPED), sms(CONSUMER, "and you")], "confirmed to one alone");
+    let receipts = world.genesys.receipts();
+    let reasons: Vec<_> = receipts.iter().flat_map(|one| one.reasons.iter().filter_map(|one| one.1.clone())).collect();
+    assert!(reasons[0].starts_with("A member of the group has opted out"), "{reasons:?}");
+    assert!(reasons.iter().all(|reason| !reason.contains("1312")), "nobody is named");
+    assert_eq!(world.seen_by_agent(&group), [format!("+{CONSUMER}: are we on?"), format!("+{OTHER}: Stop!")]);
+
+    world.text(OTHER, "START");
+    world.phones_show(4).await;
+    assert_eq!(reply(&group, "welcome back").await, delivered());
+    world.text(CONSUMER, "STOP");
+    world.phones_show(6).await;
+    assert_eq!(reply(&group, "who left alone").await, refused());
     world.end().await;
 }
 

@@ -7,10 +7,10 @@ use std::time::Duration;
 use anyhow::anyhow;
 use broker::{Done, Failure, Foresight, Rejection};
 use jiff::{SignedDuration, Timestamp};
-use ledger::{ArrivalVerdict, AttemptId, Begin, Consent, Effect, Entry, Outcome, What};
+use ledger::{ArrivalVerdict, AttemptId, Begin, Consent, Effect, Entry, Outcome, Said, What, When};
 use model::{
-    Address, AgentReply, Arrival, ConsentChange, ConversationKey, Keyword, MessageId, NeighbourName, Private,
-    ReasonCode, ReplyBody,
+    Address, AgentReply, Arrival, ArrivalPath, ChannelName, ConsentChange, ConversationKey, Keyword, MessageId,
+    NeighbourName, Private, ReasonCode, ReplyBody,
 };
 use sms::SendRequest;
 
@@ -92,12 +92,27 @@ impl Room {
         (change.keyword == Keyword::Stop).then(|| Box::new(self.stops.enter(conversation)) as Foresight)
     }
 
-    /// Whether the consumer of a reply does not want it.
-    pub(crate) async fn is_unwanted(&self, walk: &Walk<'_>) -> Result<bool, Failure> {
+    /// Why a reply is not wanted, where its consumer or a member of its group does not want it. A text to a group reaches all of
+    /// them, or would be another group's.
+    pub(crate) async fn unwanted(&self, walk: &Walk<'_>) -> Result<Option<&'static str>, Failure> {
         if walk.author == Author::House || walk.channel.consent.is_none() {
-            return Ok(false);
+            return Ok(None);
         }
-        let (channel, consumer) = (&walk.reply.channel, &walk.reply.to);
+        let (channel, to) = (&walk.reply.channel, &walk.reply.to);
+        if self.is_out(channel, to).await? {
+            return Ok(Some(verdict::OPTED_OUT));
+        }
+        if let Address::Group(group) = to {
+            for member in group.members() {
+                if self.is_out(channel, &Address::Phone(member)).await? {
+                    return Ok(Some(verdict::MEMBER_OPTED_OUT));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    async fn is_out(&self, channel: &ChannelName, consumer: &Address) -> Result<bool, Failure> {
         let known = self.deps.ledger.consent(channel, consumer).await.map_err(ledger_down)?;
         let out = known.is_some_and(|known| known.consent == Consent::Out);
         Ok(out || self.stops.has(&ConversationKey::new(channel, consumer)))
@@ -166,7 +181,8 @@ impl Room {
         Ok(Failure::NotYet { after: Duration::ZERO })
     }
 
-    /// Whether it is to be answered: a STOP of who is opted out already changes nothing, and is not confirmed again.
+    /// Whether it is to be answered: a STOP of who is opted out already changes nothing, and is not confirmed again; nor does a word
+    /// that was said before the one that holds.
     async fn record(&self, change: &ConsentChange) -> Result<bool, Failure> {
         let consent = match change.keyword {
             Keyword::Stop => Consent::Out,
@@ -174,7 +190,13 @@ impl Room {
             Keyword::Help => return Ok(true),
         };
         let effect = effect_of(&answer_to(change, String::new()));
-        let record = self.deps.ledger.set_consent(&effect, consent, ASKED).await.map_err(ledger_down)?;
+        let said = Said {
+            sent_at: change.arrival.sent_at,
+            received_at: change.received_at,
+            live: change.arrival.path != ArrivalPath::StoredRow,
+        };
+        let asked = (ASKED, When::Said(said));
+        let record = self.deps.ledger.set_consent(&effect, consent, asked).await.map_err(ledger_down)?;
         Ok(record.is_some_and(|record| record.by == change.id.as_str()))
     }
 

@@ -325,8 +325,8 @@ impl Room {
         request: &SendRequest,
         attempt: AttemptId,
     ) -> Result<Done, Failure> {
-        if self.is_unwanted(walk).await? {
-            return self.refuse(walk, &attempt, ReasonCode::NotAllowed, verdict::OPTED_OUT).await;
+        if let Some(reason) = self.unwanted(walk).await? {
+            return self.refuse(walk, &attempt, ReasonCode::NotAllowed, reason).await;
         }
         let request = SendRequest { attempt: attempt.0.clone(), ..request.clone() };
         match walk.account.provider.send(&request).await {

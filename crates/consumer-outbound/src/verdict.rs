@@ -16,6 +16,10 @@ pub const MAYBE_SENT: &str = "It is not known whether this message was sent; it 
 /// What an agent is told whose recipient does not want to be written to.
 pub(crate) const OPTED_OUT: &str = "The recipient has opted out of messages from this number (STOP); it was not sent.";
 
+/// What an agent is told of a group with a member who does not want to be written to.
+pub(crate) const MEMBER_OPTED_OUT: &str =
+    "A member of the group has opted out of messages from this number (STOP); it was sent to nobody.";
+
 /// What an agent is told before the reason, where a part of a reply was sent.
 pub(crate) fn parts_sent(sent: usize, of: usize) -> String {
     format!("Only {sent} of {of} parts went out. ")

@@ -61,7 +61,7 @@ macro_rules! contract_suite {
     ($fresh:path) => {
         $crate::contract_suite!($fresh:
             an_effect_is_made_once, where_an_effect_stands_is_told, an_open_attempt_is_interrupted,
-            consent_is_recorded_once, consent_is_kept_for_each_and_does_not_expire, consents_are_listed_in_pages,
+            consent_is_recorded_once, what_was_said_last_holds, consent_is_kept_for_each_and_does_not_expire, consents_are_listed_in_pages,
             attempts_are_released_or_lapse,
             only_attempts_without_a_verdict_count, an_interruption_is_told_once, one_of_many_is_first,
             arrivals_match_one_to_one, a_row_is_the_message_of_one_event, what_comes_in_is_begun_in_one_go,

@@ -19,7 +19,7 @@ mod types;
 #[cfg(feature = "contract")]
 pub mod contract;
 
-pub use consent::{Consent, ConsentRecord};
+pub use consent::{Consent, ConsentRecord, Said, When};
 pub use interactions::{Interaction, InteractionState, KeptInteraction};
 pub use ledger::{Config, Ledger, PostgresConfig, SqliteConfig, TimeSource};
 pub use marks::{Lease, Mark};

@@ -59,8 +59,11 @@ impl Destination {
     ///
     /// Of a message whose row has to be read first only a STOP counts already: the row will say the rest, and a STOP heard
     /// twice is one.
+    ///
+    /// In a group it counts for the member who said it, and is answered to them alone: outside the group's session.
     pub fn consent_change(&self, message: &InboundMessage) -> Option<ConsentChange> {
-        let keyword = self.keywords.as_ref()?.find(message.text.expose())?;
+        let (from, said) = said(message);
+        let keyword = self.keywords.as_ref()?.find(said)?;
         if message.unread.is_some() && keyword != Keyword::Stop {
             return None;
         }
@@ -68,11 +71,11 @@ impl Destination {
             id: ConsentChange::derive_id(&message.id),
             channel: message.channel.clone(),
             provider: self.provider.clone(),
-            from: message.from.clone(),
+            session: message.session.clone().filter(|_| from == message.from),
+            from,
             keyword,
             message: message.id.clone(),
             arrival: message.arrival.clone(),
-            session: message.session.clone(),
             trace: message.trace.clone(),
             received_at: message.received_at,
         })
@@ -126,6 +129,18 @@ impl Destination {
     }
 }
 
+/// Who wrote a message, and what: of a group's the text names the member (see [`Destination::conversation`]).
+fn said(message: &InboundMessage) -> (Address, &str) {
+    let text = message.text.expose();
+    let by_member = || {
+        let Address::Group(group) = &message.from else { return None };
+        let (number, said) = text.strip_prefix('+')?.split_once(": ")?;
+        let member = group.members().find(|member| member.digits() == number)?;
+        Some((Address::Phone(member), said))
+    };
+    by_member().unwrap_or_else(|| (message.from.clone(), text))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -150,16 +165,38 @@ mod tests {
         }
     }
 
-    fn from(text: &ConsumerText) -> (String, String) {
-        let destination = Destination {
+    fn destination() -> Destination {
+        Destination {
             provider: NeighbourName::new("crexendo"),
             channel: ChannelName::new("sales"),
             genesys: NeighbourName::new("main"),
             country: "US".parse().ok(),
-            keywords: None,
-        };
-        let message = destination.message(text, TraceId::new("t"), Timestamp::UNIX_EPOCH);
+            keywords: Keywords::new(Keyword::COMMON).ok(),
+        }
+    }
+
+    fn from(text: &ConsumerText) -> (String, String) {
+        let message = destination().message(text, TraceId::new("t"), Timestamp::UNIX_EPOCH);
         (message.from.normalised().to_owned(), message.text.into_inner())
+    }
+
+    #[test]
+    fn a_keyword_in_a_group_is_its_members() {
+        let change = |said: &str, others: &[&str]| {
+            let session = Some(model::SessionId::new("s"));
+            let text = ConsumerText { text: said.to_owned().into(), session, ..text("13125550142", others) };
+            let message = destination().message(&text, TraceId::new("t"), Timestamp::UNIX_EPOCH);
+            let change = destination().consent_change(&message)?;
+            assert_eq!(change.message, message.id);
+            Some((change.from.normalised().to_owned(), change.keyword, change.session.is_some()))
+        };
+        let one = "13125550142".to_owned();
+        assert_eq!(change("Stop!", &["13125550143"]), Some((one.clone(), Keyword::Stop, false)));
+        assert_eq!(change("unstop", &["13125550143", "13125550144"]), Some((one.clone(), Keyword::Start, false)));
+        assert_eq!(change("STOP", &[]), Some((one, Keyword::Stop, true)));
+        for said in ["+13125550143: STOP", "13125550142: STOP", "please stop", ": STOP all of you"] {
+            assert_eq!(change(said, &["13125550143"]), None, "{said}");
+        }
     }
 
     #[test]

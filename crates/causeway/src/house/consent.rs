@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use http::StatusCode;
-use ledger::{Consent, ConsentRecord, Effect, Ledger};
+use ledger::{Consent, ConsentRecord, Effect, Ledger, When};
 use model::{Address, ChannelName, Country, Family, MessageId, NeighbourName, PhoneNumber, TraceId};
 use runtime::Clock;
 use runtime::http_server::http_error;
@@ -158,7 +158,7 @@ impl Consents {
             parties: None,
         };
         let reason = format!("set by an operator: {}", set.reason.trim());
-        let record = self.ledger()?.set_consent(&effect, set.consent, &reason).await?;
+        let record = self.ledger()?.set_consent(&effect, set.consent, (&reason, When::Now)).await?;
         let changed = record.as_ref().is_some_and(|record| record.by == id.as_str());
         tracing::warn!(channel = %line.channel, consent = set.consent.word(), changed, "consent was set by an operator");
         Ok(Changed { changed, holds: line.holds(record) })

@@ -125,7 +125,7 @@ pub async fn nobody_is_erased_while_in_hand(fresh: Fresh) {
 pub async fn a_stop_survives_an_erasure(fresh: Fresh) {
     let ledger = fresh.ledger;
     live(&ledger).await;
-    ledger.set_consent(&effect("stop"), Consent::Out, "asked").await.unwrap();
+    ledger.set_consent(&effect("stop"), Consent::Out, ("asked", crate::When::Now)).await.unwrap();
     let group = Address::Group(Group::parse("13125550142,13125550199").expect("it is a group"));
     let in_group = Effect { consumer: group.clone(), ..effect("g") };
     let attempt = first(ledger.begin(in_group.clone(), CALL).await.unwrap());

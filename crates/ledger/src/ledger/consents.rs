@@ -1,7 +1,7 @@
 use model::{Address, ChannelName};
 
 use super::{Inner, Ledger};
-use crate::consent::{Asked, Consent, ConsentRecord};
+use crate::consent::{Asked, Consent, ConsentRecord, When};
 use crate::postgres::looks::Look;
 use crate::types::{Effect, LedgerError};
 use crate::{postgres, sqlite};
@@ -11,7 +11,8 @@ const PAGE: u32 = 500;
 
 impl Ledger {
     /// Records what a consumer said, or an operator for them, and adds it to the timeline of `effect`; what is recorded then.
-    /// Where it is so already nothing is written, and the record names who changed it before. Records do not expire.
+    /// Where it is so already, or something else was said later, the record names who changed it before. Of equal times, and where
+    /// it is not certain, a consumer who wants no messages gets none. Records do not expire.
     ///
     /// # Errors
     /// The ledger does not answer.
@@ -19,9 +20,9 @@ impl Ledger {
         &self,
         effect: &Effect,
         consent: Consent,
-        reason: &str,
+        (reason, when): (&str, When),
     ) -> Result<Option<ConsentRecord>, LedgerError> {
-        let (effect, asked) = (effect.clone(), Asked { consent, reason: reason.to_owned() });
+        let (effect, asked) = (effect.clone(), Asked { consent, reason: reason.to_owned(), when });
         match &self.inner {
             Inner::Sqlite(store) => store.run(move |book| sqlite::consents::set(book, &effect, &asked)).await,
             Inner::Postgres(store) => {

@@ -163,6 +163,8 @@ pub(super) struct ConsentRow {
     pub(super) reason: String,
     pub(super) changed_by: String,
     pub(super) changed_at: i64,
+    pub(super) heard_at: Option<i64>,
+    pub(super) said_at: Option<i64>,
 }
 
 /// A line to write.

@@ -5,7 +5,7 @@ use super::book::{ConsentRow, Kept};
 use super::fault::Fault;
 use super::link::Link;
 use super::{Book, Wants, digest, effects, millis, text, timestamp, unknown};
-use crate::consent::{Asked, Consent, ConsentRecord, settled};
+use crate::consent::{Asked, Consent, ConsentRecord};
 use crate::{Effect, What};
 
 pub(crate) fn wants(effect: &Effect) -> Wants {
@@ -18,26 +18,21 @@ fn key(channel: &ChannelName, consumer: &Address) -> Vec<u8> {
     digest(&[channel.as_str(), consumer.normalised()])
 }
 
-/// What is recorded after the change; nothing is written where it changes nothing.
+/// What is recorded after the change.
 pub(crate) fn set(book: &mut Book<'_>, effect: &Effect, asked: &Asked) -> Result<Option<ConsentRecord>, String> {
     let key = key(&effect.channel, &effect.consumer);
     let known = book.consents.get(&key).map(|kept| kept.row.record()).transpose()?;
-    if settled(known.as_ref(), asked.consent) {
-        return Ok(known);
+    let weighed = asked.weigh(known.as_ref(), book.now);
+    let next = asked.next(known.as_ref(), &weighed, effect).map(|next| ConsentRow::of(&next));
+    let record = next.as_ref().map(ConsentRow::record).transpose()?;
+    if let Some(row) = next {
+        book.consents.insert(key, Kept::made(row));
     }
-    let row = ConsentRow {
-        channel: text(effect.channel.as_str()),
-        consumer: text(effect.consumer.normalised()),
-        state: asked.consent.word().to_owned(),
-        reason: text(&asked.reason),
-        changed_by: text(effect.id.as_str()),
-        changed_at: millis(book.now),
-    };
-    let record = row.record()?;
-    book.consents.insert(key, Kept::made(row));
-    effects::know(book, effect);
-    book.tell(effect, What::Consent, &asked.told(), book.now);
-    Ok(Some(record))
+    if let Some(told) = asked.told(&weighed) {
+        effects::know(book, effect);
+        book.tell(effect, What::Consent, &told, book.now);
+    }
+    Ok(record.or(known))
 }
 
 impl ConsentRow {
@@ -49,7 +44,22 @@ impl ConsentRow {
             reason: row.try_get(3)?,
             changed_by: row.try_get(4)?,
             changed_at: row.try_get(5)?,
+            heard_at: row.try_get(6)?,
+            said_at: row.try_get(7)?,
         })
+    }
+
+    fn of(record: &ConsentRecord) -> Self {
+        Self {
+            channel: text(record.channel.as_str()),
+            consumer: text(record.consumer.expose()),
+            state: record.consent.word().to_owned(),
+            reason: text(&record.reason),
+            changed_by: text(&record.by),
+            changed_at: millis(record.at),
+            heard_at: record.heard_at.map(millis),
+            said_at: record.said_at.map(millis),
+        }
     }
 
     fn record(&self) -> Result<ConsentRecord, String> {
@@ -60,6 +70,8 @@ impl ConsentRow {
             reason: self.reason.clone(),
             by: self.changed_by.clone(),
             at: timestamp(self.changed_at),
+            heard_at: self.heard_at.map(timestamp),
+            said_at: self.said_at.map(timestamp),
         })
     }
 }
@@ -76,7 +88,8 @@ pub(super) async fn find(
 
 /// What is recorded of a consumer on every channel.
 pub(super) async fn of(link: &Link, consumer: &str) -> Result<Vec<ConsentRecord>, Fault> {
-    let select = "SELECT channel, consumer, state, reason, changed_by, changed_at FROM causeway.consents
+    let select =
+        "SELECT channel, consumer, state, reason, changed_by, changed_at, heard_at, said_at FROM causeway.consents
         WHERE consumer = $1 ORDER BY channel";
     records(link.client.query(select, &[&text(consumer)]).await)
 }

@@ -211,7 +211,7 @@ fn fill<'a>(mut book: Book<'a>, rows: [&[Row]; 7]) -> Result<Book<'a>, Error> {
         book.marks.insert(row.try_get(0)?, Kept::read(known));
     }
     for row in consents {
-        book.consents.insert(row.try_get(6)?, Kept::read(ConsentRow::read(row)?));
+        book.consents.insert(row.try_get(8)?, Kept::read(ConsentRow::read(row)?));
     }
     Ok(book)
 }

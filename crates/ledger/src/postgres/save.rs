@@ -237,7 +237,9 @@ async fn keep_consents(link: &Link, book: &Book<'_>) -> Result<u64, Error> {
     let (keys, rows): (Vec<&[u8]>, Vec<&ConsentRow>) = written.map(|(key, kept)| (key.as_slice(), &kept.row)).unzip();
     let texts = |of: fn(&ConsentRow) -> &str| -> Vec<&str> { rows.iter().map(|row| of(row)).collect() };
     let at: Vec<_> = rows.iter().map(|row| row.changed_at).collect();
-    let parameters: [&(dyn ToSql + Sync); 7] = [
+    let heard_at: Vec<_> = rows.iter().map(|row| row.heard_at).collect();
+    let said_at: Vec<_> = rows.iter().map(|row| row.said_at).collect();
+    let parameters: [&(dyn ToSql + Sync); 9] = [
         &keys,
         &texts(|row| &row.channel),
         &texts(|row| &row.consumer),
@@ -245,6 +247,8 @@ async fn keep_consents(link: &Link, book: &Book<'_>) -> Result<u64, Error> {
         &texts(|row| &row.reason),
         &texts(|row| &row.changed_by),
         &at,
+        &heard_at,
+        &said_at,
     ];
     put(link, &link.statements.keep_consents, &parameters, keys.len()).await
 }

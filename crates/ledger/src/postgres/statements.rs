@@ -21,9 +21,11 @@ const LOAD_SESSIONS: &str = "SELECT s.key, s.session, s.used_at FROM causeway.se
     JOIN unnest($1::bytea[]) AS wanted (key) ON s.key = wanted.key";
 const LOAD_MARKS: &str = "SELECT m.name, m.value, m.version, m.lease_owner, m.lease_until FROM causeway.marks AS m
     JOIN unnest($1::text[]) AS wanted (name) ON m.name = wanted.name ORDER BY m.name FOR NO KEY UPDATE OF m";
-const LOAD_CONSENTS: &str = "SELECT c.channel, c.consumer, c.state, c.reason, c.changed_by, c.changed_at, c.key
+const LOAD_CONSENTS: &str =
+    "SELECT c.channel, c.consumer, c.state, c.reason, c.changed_by, c.changed_at, c.heard_at, c.said_at, c.key
     FROM causeway.consents AS c JOIN unnest($1::bytea[]) AS wanted (key) ON c.key = wanted.key";
-const CONSENTS_AFTER: &str = "SELECT channel, consumer, state, reason, changed_by, changed_at FROM causeway.consents
+const CONSENTS_AFTER: &str = "SELECT channel, consumer, state, reason, changed_by, changed_at, heard_at, said_at
+    FROM causeway.consents
     WHERE (channel, consumer) > ($1, $2) ORDER BY channel, consumer LIMIT $3";
 const MAKE_EFFECTS: &str = "INSERT INTO causeway.effects (family, id, channel, target, consumer, foreign_id, trace, received_at,
         attempt, owner, began_at, deadline, begun, outcome, told, parties, made_at, touched_at)
@@ -55,10 +57,11 @@ const CHANGE_MARKS: &str = "UPDATE causeway.marks AS m SET value = n.value, vers
     FROM unnest($1::text[], $2::text[], $3::int8[], $4::text[], $5::int8[])
         AS n (name, value, version, lease_owner, lease_until) WHERE m.name = n.name";
 const KEEP_CONSENTS: &str =
-    "INSERT INTO causeway.consents (key, channel, consumer, state, reason, changed_by, changed_at)
-    SELECT * FROM unnest($1::bytea[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::int8[])
+    "INSERT INTO causeway.consents (key, channel, consumer, state, reason, changed_by, changed_at, heard_at, said_at)
+    SELECT * FROM unnest($1::bytea[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::int8[], $8::int8[],
+        $9::int8[])
     ON CONFLICT (key) DO UPDATE SET state = excluded.state, reason = excluded.reason, changed_by = excluded.changed_by,
-        changed_at = excluded.changed_at";
+        changed_at = excluded.changed_at, heard_at = excluded.heard_at, said_at = excluded.said_at";
 const MAKE_LINES: &str = "INSERT INTO causeway.timeline (at, id, family, channel, foreign_id, trace, what, detail)
     SELECT * FROM unnest($1::int8[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[])";
 const LOAD_SENT: &str =

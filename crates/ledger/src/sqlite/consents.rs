@@ -2,30 +2,36 @@ use model::{Address, ChannelName, Private};
 use rusqlite::{OptionalExtension, Row, params};
 
 use super::{Book, effects, millis, timeline, timestamp, unknown};
-use crate::consent::{Asked, Consent, ConsentRecord, settled};
+use crate::consent::{Asked, Consent, ConsentRecord};
 use crate::{Effect, What};
 
-const COLUMNS: &str = "channel, consumer, state, reason, changed_by, changed_at";
+const COLUMNS: &str = "channel, consumer, state, reason, changed_by, changed_at, heard_at, said_at";
 
-/// What is recorded after the change; nothing is written where it changes nothing.
+/// What is recorded after the change.
 pub(crate) fn set(book: &Book<'_>, effect: &Effect, asked: &Asked) -> rusqlite::Result<Option<ConsentRecord>> {
     let known = find(book, &effect.channel, &effect.consumer)?;
-    if settled(known.as_ref(), asked.consent) {
-        return Ok(known);
+    let weighed = asked.weigh(known.as_ref(), book.now);
+    if let Some(next) = asked.next(known.as_ref(), &weighed, effect) {
+        let statement =
+            "INSERT INTO consents (channel, consumer, state, reason, changed_by, changed_at, heard_at, said_at)
+            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT DO UPDATE SET state = excluded.state,
+            reason = excluded.reason, changed_by = excluded.changed_by, changed_at = excluded.changed_at,
+            heard_at = excluded.heard_at, said_at = excluded.said_at";
+        book.connection.prepare_cached(statement)?.execute(params![
+            next.channel.as_str(),
+            next.consumer.expose(),
+            next.consent.word(),
+            next.reason,
+            next.by,
+            millis(next.at),
+            next.heard_at.map(millis),
+            next.said_at.map(millis),
+        ])?;
     }
-    let statement = "INSERT INTO consents (channel, consumer, state, reason, changed_by, changed_at)
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO UPDATE SET state = excluded.state, reason = excluded.reason,
-        changed_by = excluded.changed_by, changed_at = excluded.changed_at";
-    book.connection.prepare_cached(statement)?.execute(params![
-        effect.channel.as_str(),
-        effect.consumer.normalised(),
-        asked.consent.word(),
-        asked.reason,
-        effect.id.as_str(),
-        millis(book.now),
-    ])?;
-    let row = effects::know(book, effect)?;
-    timeline::write(book, row, What::Consent, &asked.told(), book.now)?;
+    if let Some(told) = asked.told(&weighed) {
+        let row = effects::know(book, effect)?;
+        timeline::write(book, row, What::Consent, &told, book.now)?;
+    }
     find(book, &effect.channel, &effect.consumer)
 }
 
@@ -69,5 +75,7 @@ fn record(row: &Row<'_>) -> rusqlite::Result<ConsentRecord> {
         reason: row.get(3)?,
         by: row.get(4)?,
         at: timestamp(row.get(5)?),
+        heard_at: row.get::<_, Option<i64>>(6)?.map(timestamp),
+        said_at: row.get::<_, Option<i64>>(7)?.map(timestamp),
     })
 }

@@ -1,7 +1,7 @@
 use rusqlite::Connection;
 
 /// One step to the next schema. Each release works with the schema before and after its own, so a step only adds.
-const STEPS: [&str; 6] = [
+const STEPS: [&str; 7] = [
     "
 CREATE TABLE effects (
     family      TEXT NOT NULL,
@@ -186,6 +186,10 @@ CREATE TABLE interactions (
     PRIMARY KEY (channel, consumer)
 ) WITHOUT ROWID;
 CREATE INDEX interactions_by_age ON interactions (touched_at);
+",
+    "
+ALTER TABLE consents ADD COLUMN heard_at INTEGER;
+ALTER TABLE consents ADD COLUMN said_at INTEGER;
 ",
 ];
 
