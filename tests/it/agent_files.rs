@@ -146,6 +146,29 @@ async fn a_picture_the_provider_refuses_is_sent_as_a_link() {
     world.end().await;
 }
 
+/// Behind a text that was sent already: in the middle, and as the last part.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_picture_refused_behind_other_parts_is_sent_as_a_link_in_its_place() {
+    let world = World::with(Settings { channel: "mms = \"always\"", ..on_embedded() }).await;
+    let (pdf, one, two) = (Bytes::from_static(b"%PDF-1.7 a long story"), png(1000), jpeg(2000));
+    let files = [
+        ("a", "image/png", one.clone()),
+        ("story.pdf", "application/pdf", pdf.clone()),
+        ("b", "image/jpeg", two.clone()),
+    ];
+    let id = world.agent_sends(CONSUMER, "Look", &files);
+    world.receipts_told(1).await;
+    let next = world.reply(CONSUMER, "and that was it");
+    world.receipts_told(2).await;
+    let texts: Vec<String> = world.on_phone(CONSUMER).into_iter().map(|sms| sms.text).collect();
+    let (caption, link) = texts[0].split_once('\n').expect("a caption and a link");
+    assert_eq!((texts.len(), caption, texts[3].as_str()), (4, "Look", "and that was it"), "{texts:?}");
+    let opened = [world.opens(link).await, world.opens(&texts[1]).await, world.opens(&texts[2]).await];
+    assert_eq!(opened, [(200, pdf), (200, one), (200, two)]);
+    assert_eq!((world.receipts(&id), world.receipts(&next)), (delivered(), delivered()));
+    world.end().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_file_that_cannot_be_passed_on_ends_the_reply_with_its_cause() {
     let world = capable(Settings { channel: "media_limit = \"100 KiB\"", ..on_embedded() }).await;

@@ -46,6 +46,7 @@ fn phone(world: &crate::neighbours::Neighbours) -> Vec<String> {
 
 async fn who_says_stop_is_left_alone_until_start(queues: Queues) {
     let world = World::on(queues).await;
+    let clock = time_of(&world, SignedDuration::ZERO);
     world.text(CONSUMER, "please stop by");
     world.agent_sees(1).await;
     let before = world.reply(CONSUMER, "we will");
@@ -67,6 +68,7 @@ async fn who_says_stop_is_left_alone_until_start(queues: Queues) {
     let told = world.genesys.receipts().into_iter().find(|one| one.message_id == after).expect("it was told");
     assert!(told.reasons[0].1.as_deref().is_some_and(|told| told.contains("opted out")), "{:?}", told.reasons);
 
+    clock.advance(SignedDuration::from_secs(1));
     world.text(CONSUMER, "start");
     world.phones_show(4).await;
     let again = world.reply(CONSUMER, "welcome back");

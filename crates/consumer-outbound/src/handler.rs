@@ -380,7 +380,7 @@ impl Room {
 
     /// The provider never takes this, nor the reply it is a part of. What a part was refused for is the outcome of the reply, so
     /// that the part itself may be tried again should a person replay it.
-    async fn refuse(
+    pub(crate) async fn refuse(
         &self,
         walk: &Walk<'_>,
         attempt: &AttemptId,

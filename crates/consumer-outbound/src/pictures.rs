@@ -18,7 +18,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::directory::{Account, Channel, Mms};
 use crate::files::{Had, Kept};
 use crate::handler::{Author, Room, Walk, ledger_down};
-use crate::parts::{Letter, Part, cut, recipient};
+use crate::parts::{Letter, Part, Place, cut, recipient};
 
 /// What is known of the company's numbers, and how many pictures are in hand.
 pub(crate) struct Darkroom {
@@ -33,12 +33,24 @@ pub(crate) struct Loaded {
 }
 
 /// How the files of a reply leave.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Plan {
     /// Of each file, whether it is sent as a picture.
     pictures: Vec<bool>,
     /// In how many parts the reply is sent.
     parts: usize,
+    /// Files the provider refused as pictures when something of the reply was sent: each leaves as a link in its place.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    refused: Vec<usize>,
+}
+
+impl Plan {
+    /// The file that is sent as this part; the pictures are the last ones.
+    fn file_of(&self, place: Place) -> Option<usize> {
+        let pictures: Vec<usize> = (0..self.pictures.len()).filter(|index| self.pictures[*index]).collect();
+        let texts = place.of.checked_sub(pictures.len())?;
+        pictures.get(place.number.checked_sub(texts + 1)?).copied()
+    }
 }
 
 /// A picture of carriers is about a megabyte, and there are two copies of it while it is sent.
@@ -81,15 +93,15 @@ impl Room {
             Err(told) => return Ok(Err(told)),
         };
         let before = self.planned(reply).await?;
-        let pictures = match &before {
-            Some(plan) => plan.pictures.clone(),
-            None => self.choose(reply, channel, account, &had).await?,
+        let mut plan = match &before {
+            Some(plan) => plan.clone(),
+            None => Plan { pictures: self.choose(reply, channel, account, &had).await?, ..Plan::default() },
         };
-        let letter = match self.compose(reply, media, &had, &pictures, (channel, to)) {
+        let letter = match self.compose(reply, media, &had, &plan, (channel, to)) {
             Ok(letter) => letter,
             Err(told) => return Ok(Err(told)),
         };
-        let plan = Plan { pictures, parts: letter.parts.len() };
+        plan.parts = letter.parts.len();
         if before.as_ref() != Some(&plan) {
             self.keep(reply, &plan).await?;
         }
@@ -173,14 +185,14 @@ impl Room {
         reply: &AgentReply,
         media: &ReplyMedia,
         had: &[Had],
-        pictures: &[bool],
+        plan: &Plan,
         (channel, to): (&Channel, PhoneNumber),
     ) -> Result<Letter, (ReasonCode, String)> {
         let (mut links, mut pictured) = (Vec::new(), Vec::new());
         for (index, file) in had.iter().enumerate() {
             match file {
                 Had::Elsewhere(address) => links.push(address.clone()),
-                Had::Kept(kept) if pictures.get(index) == Some(&true) => pictured.push(kept.clone()),
+                Had::Kept(kept) if plan.pictures.get(index) == Some(&true) => pictured.push((index, kept)),
                 Had::Kept(kept) => links.push(self.link(reply, kept).ok_or_else(no_link)?),
             }
         }
@@ -196,7 +208,13 @@ impl Room {
                 .collect();
             parts.extend(cut(&Private::new(lines.join("\n")), channel.texts)?.into_iter().map(Part::Text));
         }
-        parts.extend(pictured.into_iter().map(|kept| Part::Picture { caption: std::mem::take(&mut caption), kept }));
+        for (index, kept) in pictured {
+            let caption = std::mem::take(&mut caption);
+            parts.push(match plan.refused.contains(&index) {
+                true => Part::Text(self.link(reply, kept).ok_or_else(no_link)?),
+                false => Part::Picture { caption, kept: kept.clone() },
+            });
+        }
         Ok(Letter { to, parts })
     }
 
@@ -224,7 +242,8 @@ impl Room {
         })
     }
 
-    /// A picture the provider does not take leaves as a link, where nothing of its reply was sent yet. Whether it does.
+    /// A picture the provider does not take leaves as a link: in its own place, and where nothing of its reply was sent yet so do
+    /// all of them, below the text. Whether it does.
     pub(crate) async fn links_instead(
         &self,
         walk: &Walk<'_>,
@@ -233,16 +252,23 @@ impl Room {
     ) -> Result<bool, Failure> {
         let ReplyBody::Media(media) = &walk.reply.body else { return Ok(false) };
         let unfit = matches!(code, ReasonCode::Unsupported | ReasonCode::General);
-        let first = walk.loaded.is_some() && walk.place.number == 1 && walk.author == Author::Agent;
-        if !unfit || !first || self.deps.files.links.borrow().is_none() {
+        let picture = walk.loaded.is_some() && walk.author == Author::Agent;
+        if !unfit || !picture || self.deps.files.links.borrow().is_none() {
             return Ok(false);
+        }
+        let mut plan = self.planned(walk.reply).await?.unwrap_or_default();
+        if walk.place.number == 1 {
+            plan = Plan { pictures: vec![false; media.files.len()], ..Plan::default() };
+        } else {
+            let Some(file) = plan.file_of(walk.place) else { return Ok(false) };
+            plan.refused.push(file);
         }
         let detail = "the provider refused the picture; it is sent as a link";
         self.deps.ledger.release(&walk.effect, attempt, detail).await.map_err(ledger_down)?;
         let effect = Effect::from(walk.reply);
         let entry = Entry { effect, what: What::Media, detail: detail.to_owned() };
         self.deps.ledger.note(entry).await.map_err(ledger_down)?;
-        self.keep(walk.reply, &Plan { pictures: vec![false; media.files.len()], parts: 0 }).await?;
+        self.keep(walk.reply, &plan).await?;
         Ok(true)
     }
 }

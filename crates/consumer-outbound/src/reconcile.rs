@@ -6,6 +6,7 @@ use anyhow::anyhow;
 use broker::{Done, Failure};
 use jiff::Timestamp;
 use ledger::{AttemptId, Entry, What};
+use model::ReasonCode;
 use sms::{Look, SendRequest};
 
 use crate::directory::WhenUnsure;
@@ -40,6 +41,11 @@ impl Room {
             Ok(Look::Found { provider_id }) => {
                 self.note(walk, "the provider has it").await?;
                 self.sent(walk, &looked, &attempt, provider_id).await
+            }
+            Ok(Look::Failed) => {
+                self.note(walk, "the provider has it, and says that it failed").await?;
+                self.maybe_sent.leave(&walk.account, walk.reply, now);
+                self.refuse(walk, &attempt, ReasonCode::General, verdict::PROVIDER_FAILED).await
             }
             Ok(Look::NotThere) => {
                 self.note(walk, "the provider does not have it").await?;

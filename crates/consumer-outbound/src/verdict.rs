@@ -20,6 +20,9 @@ pub(crate) const OPTED_OUT: &str = "The recipient has opted out of messages from
 pub(crate) const MEMBER_OPTED_OUT: &str =
     "A member of the group has opted out of messages from this number (STOP); it was sent to nobody.";
 
+/// What an agent is told of a reply that the provider took and could not send.
+pub(crate) const PROVIDER_FAILED: &str = "The provider could not send the message.";
+
 /// What an agent is told before the reason, where a part of a reply was sent.
 pub(crate) fn parts_sent(sent: usize, of: usize) -> String {
     format!("Only {sent} of {of} parts went out. ")

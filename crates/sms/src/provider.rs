@@ -160,6 +160,8 @@ pub enum Look {
         /// The provider's id.
         provider_id: Option<String>,
     },
+    /// It is there, and the provider says that it failed.
+    Failed,
     /// It answered, and it is not there.
     NotThere,
 }

@@ -28,7 +28,7 @@ pub(super) fn is_ours(agent: &str) -> bool {
 }
 
 /// The attempt's own row, by the name it gave itself; otherwise an equal text of ours that is new enough and carries no
-/// name, from a server that does not keep it.
+/// name, from a server that does not keep it. What it says of an attempt that failed is found as well.
 pub(super) fn find(
     rows: &[Value],
     request: &SendRequest,
@@ -39,17 +39,28 @@ pub(super) fn find(
     let free = |row: &Fields| row.first(&["id"]).is_none_or(|id| !claimed.iter().any(|claimed| claimed == id));
     let ours: Vec<Fields> = rows.iter().map(Fields::of).filter(|row| is_sent(row, request) && free(row)).collect();
     let named = |row: &&Fields| row.first(AGENT) == Some(user_agent(&request.attempt).as_str());
+    // One that carries no name and failed may be anybody's, and nobody got it.
+    if ours.iter().find(named).is_some_and(has_failed) {
+        return Look::Failed;
+    }
     let alike = |row: &&Fields| {
         let nameless = row.first(AGENT).is_none_or(|agent| !is_ours(agent));
         let at = row.first(&["timestamp"]).and_then(|text| time::parse(text, zone));
         let new = at.is_some_and(|at| at >= began.saturating_sub(SKEW).unwrap_or(Timestamp::MIN));
         nameless
+            && !has_failed(row)
             && new
             && holds(row, request)
             && coerced(row.first(&["text"]).unwrap_or_default()) == coerced(request.text.expose())
     };
     let found = ours.iter().find(named).or_else(|| ours.iter().find(alike));
     found.map_or(Look::NotThere, |row| Look::Found { provider_id: row.first(&["id"]).map(str::to_owned) })
+}
+
+/// Whether the status of a row says that it was not sent, in whichever word (section 8).
+fn has_failed(row: &Fields) -> bool {
+    let status = row.first(&["status"]).unwrap_or_default().to_lowercase();
+    ["fail", "error", "reject"].iter().any(|word| status.contains(word))
 }
 
 /// Whether a row holds the file of an attempt, or none where it has none. A server may not say how large it is.

@@ -8,10 +8,15 @@ use super::fields::digits;
 /// id that looks like a number comes back as one (section 3.1, 1.1).
 pub fn derive_session(our_number: &str, remote: &str) -> SessionId {
     let mut hash = Sha256::new();
-    hash.update(digits(our_number));
+    hash.update(named(our_number));
     hash.update(b"/");
-    hash.update(digits(remote));
+    hash.update(named(remote));
     SessionId::new(format!("m{}", &hex::encode(hash.finalize())[..39]))
+}
+
+/// Numbers are one however they are written; a name has letters, and is told from others by all of them.
+fn named(one: &str) -> String {
+    if one.chars().any(char::is_alphabetic) { one.to_owned() } else { digits(one) }
 }
 
 /// The longest id that is passed on; servers document no bound.
@@ -32,6 +37,14 @@ mod tests {
         let session = derive_session("13125550100", "+1 312 555 0142");
         assert_eq!(session, derive_session("+1 312 555 0100", "13125550142"));
         assert_ne!(session, derive_session("13125550142", "13125550100"));
+        assert_eq!(
+            session.as_str(),
+            "mfe5eb2905565be06136bd7d73715776b4c6a809",
+            "conversations go on in the sessions they have"
+        );
+        let (alice, bob) = (derive_session("reception", "alice"), derive_session("reception", "bob"));
+        assert!(alice != bob && alice != derive_session("sales", "alice"));
+        assert_ne!(derive_session("100", "alice1"), derive_session("100", "bob1"));
         assert_eq!(session.as_str().len(), 40);
         assert!(session.as_str().starts_with('m') && session.as_str().bytes().all(|byte| byte.is_ascii_alphanumeric()));
     }

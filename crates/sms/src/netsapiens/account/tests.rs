@@ -282,6 +282,16 @@ async fn an_attempt_is_found_by_its_name_then_by_its_text() {
         assert_eq!(looks(200, serde_json::json!([row.clone()])).await.as_ref(), Ok(expected), "{row}");
         assert_eq!(looks(200, row.clone()).await.as_ref(), Ok(expected), "a list of one may come bare: {row}");
     }
+    for (status, expected) in
+        [("sending", &found), ("", &found), ("Delivery_Failed", &Look::Failed), ("rejected", &Look::Failed)]
+    {
+        let mut row = row(Some(&agent), new, "Hello there");
+        row["status"] = status.into();
+        assert_eq!(looks(200, serde_json::json!([row])).await.as_ref(), Ok(expected), "{status}");
+    }
+    let mut nobodys = row(None, new, "Hello there");
+    nobodys["status"] = "failed".into();
+    assert_eq!(looks(200, serde_json::json!([nobodys])).await, Ok(Look::NotThere), "it may be another one's");
     let cut = format!(r#"[{{"direction":"orig","text":"\ud83d"}},{}]"#, row(Some(&agent), new, "Hello there"));
     let running = far(move |_| (200, cut.clone())).await;
     let looked = running.account.look(&request(Some("s1")), BEGAN.parse().unwrap(), &[]).await;
