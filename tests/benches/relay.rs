@@ -33,7 +33,7 @@ mod table;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use backlog::Case;
 use far::Far;
 use rounds::{Effort, Field, Lines};
@@ -135,6 +135,7 @@ async fn backlogs(far: &Far, node: &RabbitNode, folder: &Path, options: &Options
         cases.push(Case { messages: 1_000_000, conversations: 100_000 });
     }
     cases.retain(|case| options.messages.is_none_or(|only| case.messages == only));
+    ensure!(!cases.is_empty(), "there is no backlog of that length; a million is among them with --full");
     let mut most: f64 = 0.0;
     for (number, case) in (0..).zip(cases) {
         let floor = backlog::floor(far, &node.url(&format!("t{}", 4 + 2 * number)), folder, case).await?;
