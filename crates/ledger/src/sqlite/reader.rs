@@ -33,13 +33,13 @@ impl Reader {
     fn answer(&mut self, run: Run) {
         let connection = match self.connection.take().map_or_else(|| file::open_for_reading(&self.path), Ok) {
             Ok(connection) => connection,
-            Err(why) => return (run.refuse)(why),
+            Err(why) => return (run.refuse)(&why),
         };
         let book =
             Book { connection: &connection, now: self.clock.now(), owner: &self.owner, sole_owner: self.sole_owner };
         match (run.job)(&book) {
-            Ok(answer) => answer(Ok(())),
-            Err(error) => return (run.refuse)(error.to_string()),
+            Ok(answer) => answer(),
+            Err(error) => return (run.refuse)(&error.to_string()),
         }
         self.connection = Some(connection);
     }

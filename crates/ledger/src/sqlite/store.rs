@@ -14,9 +14,9 @@ const WRITES: usize = 1024;
 /// Jobs that wait for the reader.
 const READS: usize = 64;
 
-type Job = Box<dyn FnOnce(&Book<'_>) -> rusqlite::Result<Answer> + Send>;
-/// Told once the job is settled, with the failure where there was one.
-pub(super) type Answer = Box<dyn FnOnce(Result<(), String>) + Send>;
+type Job = Box<dyn Fn(&Book<'_>) -> rusqlite::Result<Answer> + Send>;
+/// Gives what the job made, once it is settled.
+pub(super) type Answer = Box<dyn FnOnce() + Send>;
 
 pub(super) enum Request {
     /// A job.
@@ -25,10 +25,11 @@ pub(super) enum Request {
     Tidy,
 }
 
+/// A job. It may be run twice, the second time in a transaction that undid the first.
 pub(super) struct Run {
     pub(super) job: Job,
     /// Answers when the job was never run, or failed.
-    pub(super) refuse: Box<dyn FnOnce(String) + Send>,
+    pub(super) refuse: Box<dyn Fn(&str) + Send>,
 }
 
 /// The file, a thread that writes it and one that reads it. Cheap to clone; the threads end with the last clone.
@@ -73,7 +74,7 @@ impl Store {
     /// Runs a job in a transaction, and answers after the commit.
     pub(crate) async fn run<T: Send + 'static>(
         &self,
-        job: impl FnOnce(&Book<'_>) -> rusqlite::Result<T> + Send + 'static,
+        job: impl Fn(&Book<'_>) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, LedgerError> {
         self.hands.writer.run(job).await
     }
@@ -81,7 +82,7 @@ impl Store {
     /// Runs a job that only reads. It waits for no writer, of this process or another.
     pub(crate) async fn look<T: Send + 'static>(
         &self,
-        job: impl FnOnce(&Book<'_>) -> rusqlite::Result<T> + Send + 'static,
+        job: impl Fn(&Book<'_>) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, LedgerError> {
         self.hands.reader.run(job).await
     }
@@ -118,22 +119,17 @@ impl Hand {
 
     async fn run<T: Send + 'static>(
         &self,
-        job: impl FnOnce(&Book<'_>) -> rusqlite::Result<T> + Send + 'static,
+        job: impl Fn(&Book<'_>) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, LedgerError> {
         let (answer, answered) = oneshot::channel();
         let answer = Arc::new(Mutex::new(Some(answer)));
         let refusing = Arc::clone(&answer);
-        let send = |slot: &Mutex<Option<oneshot::Sender<Result<T, String>>>>, told| {
-            let sender = slot.lock().expect("nobody panics while answering").take();
-            // The caller may have been cancelled; its job is done all the same.
-            let _unheard = sender.map(|sender| sender.send(told));
-        };
         let job = move |book: &Book<'_>| {
-            let made = job(book)?;
-            let tell: Answer = Box::new(move |settled: Result<(), String>| send(&answer, settled.map(|()| made)));
+            let (made, answer) = (job(book)?, Arc::clone(&answer));
+            let tell: Answer = Box::new(move || send(&answer, Ok(made)));
             Ok(tell)
         };
-        let refuse = Box::new(move |why| send(&refusing, Err(why)));
+        let refuse = Box::new(move |why: &str| send(&refusing, Err(why.to_owned())));
         let jobs = self.jobs.as_ref().ok_or_else(gone)?;
         jobs.send(Request::Run(Run { job: Box::new(job), refuse })).await.map_err(|_| gone())?;
         answered.await.map_err(|_| gone())?.map_err(LedgerError::Unavailable)
@@ -156,6 +152,12 @@ impl Drop for Hand {
             tracing::error!("a thread of the ledger panicked");
         }
     }
+}
+
+/// Answers a caller, once. He may have been cancelled; his job is done all the same.
+fn send<T>(caller: &Mutex<Option<oneshot::Sender<Result<T, String>>>>, told: Result<T, String>) {
+    let sender = caller.lock().expect("nobody panics while answering").take();
+    let _unheard = sender.map(|sender| sender.send(told));
 }
 
 fn gone() -> LedgerError {

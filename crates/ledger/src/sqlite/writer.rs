@@ -42,28 +42,32 @@ impl Writer {
             }
             crowd = group.len() >= CROWD;
             let runs: Vec<Run> = group.drain(..).filter_map(run).collect();
-            self.write(runs);
+            self.write(&runs);
         }
     }
 
     /// One transaction for everything that waits: the fsync is what costs, and they share it.
-    fn write(&mut self, group: Vec<Run>) {
+    fn write(&mut self, group: &[Run]) {
         let connection = match self.connected() {
             Ok(connection) => connection,
-            Err(why) => return group.into_iter().for_each(|run| (run.refuse)(why.clone())),
+            Err(why) => return refuse(group, &why),
         };
-        let mut left = group.into_iter();
-        let mut answers = Vec::with_capacity(left.len());
-        let ran = if left.len() == 0 { Ok(()) } else { self.transaction(&connection, &mut left, &mut answers) };
-        let told = ran.map_err(|error| error.to_string());
-        if let Err(why) = &told {
-            tracing::error!(why, "the ledger could not be written; it is opened again");
-            left.for_each(|run| (run.refuse)(why.clone()));
-        }
-        answers.into_iter().for_each(|answer| answer(told.clone()));
-        if told.is_ok() {
-            self.retain(&connection, self.clock.now());
-            self.connection = Some(connection);
+        let ran = match self.transaction(&connection, group, together) {
+            // One of them could not be run, and what it had written must not stay: now each is undone by itself.
+            Err(error) if !is_of_the_file(&error) => self.transaction(&connection, group, one_by_one),
+            ran => ran,
+        };
+        match ran {
+            Ok(answers) => {
+                answers.into_iter().for_each(|answer| answer());
+                self.retain(&connection, self.clock.now());
+                self.connection = Some(connection);
+            }
+            Err(error) => {
+                let why = error.to_string();
+                tracing::error!(why, "the ledger could not be written; it is opened again");
+                refuse(group, &why);
+            }
         }
     }
 
@@ -71,18 +75,23 @@ impl Writer {
     fn transaction(
         &self,
         connection: &Connection,
-        left: &mut impl Iterator<Item = Run>,
-        answers: &mut Vec<Answer>,
-    ) -> rusqlite::Result<()> {
+        group: &[Run],
+        jobs: impl FnOnce(&Book<'_>, &[Run]) -> rusqlite::Result<Vec<Answer>>,
+    ) -> rusqlite::Result<Vec<Answer>> {
+        if group.is_empty() {
+            return Ok(Vec::new());
+        }
         connection.execute_batch("BEGIN IMMEDIATE")?;
         let now = self.clock.now();
         let book = Book { connection, now, owner: &self.owner, sole_owner: self.config.sole_owner };
-        for run in left {
-            if let Some(answer) = one(&book, run)? {
-                answers.push(answer);
-            }
+        let answers = jobs(&book, group);
+        match &answers {
+            Ok(_) => connection.execute_batch("COMMIT")?,
+            // Where the file failed, there may be no transaction any more.
+            Err(error) if is_of_the_file(error) => {}
+            Err(_) => connection.execute_batch("ROLLBACK")?,
         }
-        connection.execute_batch("COMMIT")
+        answers
     }
 
     /// A connection that failed is dropped, which rolls its transaction back; the next group opens another.
@@ -118,21 +127,35 @@ fn run(request: Request) -> Option<Run> {
     }
 }
 
-/// One job of a group. Where the file fails, all fail; where what stands in it cannot be read by this build, that is the
-/// trouble of the one job that asked, and what the job had written is undone.
-fn one(book: &Book<'_>, run: Run) -> rusqlite::Result<Option<Answer>> {
-    book.connection.prepare_cached("SAVEPOINT job")?.execute([])?;
-    let answer = match (run.job)(book) {
-        Ok(answer) => Some(answer),
-        Err(error) => {
-            (run.refuse)(error.to_string());
-            if let Error::SqliteFailure(..) = error {
-                return Err(error);
+/// Whether the file failed; otherwise one job did, for what stands in the file and this build cannot read.
+fn is_of_the_file(error: &Error) -> bool {
+    matches!(error, Error::SqliteFailure(..))
+}
+
+/// The jobs of a group, as nearly every group is run: none fails.
+fn together(book: &Book<'_>, group: &[Run]) -> rusqlite::Result<Vec<Answer>> {
+    group.iter().map(|run| (run.job)(book)).collect()
+}
+
+/// The same, where one of them failed: that is the trouble of the one who asked, and what the job had written is undone. The
+/// savepoint that does so copies every page the job is the first to change, which is why it is not there always.
+fn one_by_one(book: &Book<'_>, group: &[Run]) -> rusqlite::Result<Vec<Answer>> {
+    let mut answers = Vec::with_capacity(group.len());
+    for run in group {
+        book.connection.prepare_cached("SAVEPOINT job")?.execute([])?;
+        match (run.job)(book) {
+            Ok(answer) => answers.push(answer),
+            Err(error) if is_of_the_file(&error) => return Err(error),
+            Err(error) => {
+                (run.refuse)(&error.to_string());
+                book.connection.prepare_cached("ROLLBACK TO job")?.execute([])?;
             }
-            book.connection.prepare_cached("ROLLBACK TO job")?.execute([])?;
-            None
         }
-    };
-    book.connection.prepare_cached("RELEASE job")?.execute([])?;
-    Ok(answer)
+        book.connection.prepare_cached("RELEASE job")?.execute([])?;
+    }
+    Ok(answers)
+}
+
+fn refuse(group: &[Run], why: &str) {
+    group.iter().for_each(|run| (run.refuse)(why));
 }
