@@ -69,6 +69,47 @@ impl Raw {
     }
 }
 
+/// What the row of an effect tells of itself: that it was received, begun, and made by that one attempt.
+///
+/// Nearly every effect is that and nothing else, and three lines beside its row would cost more than the row. So a row that
+/// names its `walk` has no such lines. Where anything else happens, they are written down first, and the row tells no more.
+pub(crate) struct Walk {
+    pub(crate) family: String,
+    pub(crate) received_at: i64,
+    pub(crate) began_at: i64,
+    pub(crate) attempt: String,
+    /// When it was made, and the outcome as a store holds it.
+    pub(crate) ended: Option<(i64, String)>,
+}
+
+impl Walk {
+    /// Its lines, the oldest first.
+    pub(crate) fn lines(self) -> Result<Vec<(i64, What, String)>, serde_json::Error> {
+        let mut lines = begun(&self.family, self.received_at, self.began_at, &self.attempt);
+        if let Some((at, outcome)) = self.ended {
+            let (what, detail) = told(&serde_json::from_str(&outcome)?, &AttemptId(self.attempt));
+            lines.push((at, what, detail));
+        }
+        Ok(lines)
+    }
+}
+
+/// The lines of an effect that was received and begun.
+pub(crate) fn begun(family: &str, received_at: i64, began_at: i64, attempt: &str) -> Vec<(i64, What, String)> {
+    let received = (received_at, What::Received, String::new());
+    let began = (began_at, What::Began, format!("attempt {attempt}"));
+    // A receipt is made by the house, for a reply that has a line of its own.
+    if family == Family::Receipts.word() { vec![began] } else { vec![received, began] }
+}
+
+/// The newest of what effects tell of themselves and of what was written beside them, the oldest first.
+pub(crate) fn newest(own: Vec<Line>, written: Vec<Line>, limit: u32) -> Vec<Line> {
+    let mut lines = own;
+    lines.extend(written);
+    lines.sort_by_key(|line| line.at);
+    lines.split_off(lines.len().saturating_sub(limit as usize))
+}
+
 /// What an outcome says in a timeline.
 pub(crate) fn told(outcome: &Outcome, attempt: &AttemptId) -> (What, String) {
     match outcome {
@@ -80,9 +121,8 @@ pub(crate) fn told(outcome: &Outcome, attempt: &AttemptId) -> (What, String) {
     }
 }
 
-/// Lines that came newest first, oldest first; each message's together, messages in the order of their first line.
+/// Each message's lines together, messages in the order of their first line.
 pub(crate) fn by_message(mut lines: Vec<Line>) -> Vec<Line> {
-    lines.reverse();
     lines.sort_by(|one, other| (one.at, &one.id).cmp(&(other.at, &other.id)));
     let mut order: Vec<(MessageId, Vec<Line>)> = Vec::new();
     for line in lines {

@@ -23,6 +23,7 @@ mod pull;
 mod reopened;
 mod reports;
 mod strangers;
+mod walks;
 
 pub use consents::*;
 pub use incoming::*;
@@ -33,6 +34,7 @@ pub use pull::*;
 pub use reopened::*;
 pub use reports::*;
 pub use strangers::{what_was_claimed_is_told, words_of_strangers_are_taken_as_they_come};
+pub use walks::*;
 
 /// A fresh ledger, and the hand of its clock.
 pub struct Fresh {
@@ -76,7 +78,7 @@ macro_rules! contract_suite {
             a_mark_is_put_by_whoever_read_it_last, of_many_that_put_a_mark_one_does, a_lease_is_held_by_one,
             a_lease_is_given_back_by_its_holder, marks_are_never_forgotten, the_installation_is_noted_once,
             what_arrived_is_known, a_crowd_is_counted, an_interaction_is_put_by_whoever_read_it_last, idle_interactions_are_listed,
-            interactions_go_with_their_time_and_their_person);
+            interactions_go_with_their_time_and_their_person, a_walk_is_told_in_order, the_newest_lines_are_of_all);
     };
     ($fresh:path: $($name:ident),* $(,)?) => {$(
         #[tokio::test]

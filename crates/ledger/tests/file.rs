@@ -97,11 +97,11 @@ async fn a_file_that_is_no_ledger_and_one_from_the_future_are_refused() {
     let path = folder.path().join("future.db");
     open(&path, false).await.close().await;
     let raw = Connection::open(&path).unwrap();
-    raw.pragma_update(None, "user_version", 8).unwrap();
-    open(&path, false).await.close().await;
     raw.pragma_update(None, "user_version", 9).unwrap();
+    open(&path, false).await.close().await;
+    raw.pragma_update(None, "user_version", 10).unwrap();
     let error = refused(&path).await;
-    assert!(error.contains("has schema 9"), "{error}");
+    assert!(error.contains("has schema 10"), "{error}");
 }
 
 #[tokio::test]
@@ -109,7 +109,7 @@ async fn a_migration_ends_with_the_schema_of_this_build() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("ledger.db");
     for _ in 0..2 {
-        assert_eq!(Ledger::migrate(common::config(&path, false), Clock::system()).await.unwrap(), 7);
+        assert_eq!(Ledger::migrate(common::config(&path, false), Clock::system()).await.unwrap(), 8);
     }
     open(&path, false).await.begin(effect("1"), CALL).await.unwrap();
 }

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use model::{Arrival, ChannelName, Family, MessageId, ReceiptStatus};
 
 use super::{millis, text};
+use crate::common::begun;
 use crate::marks::MarkRow;
 use crate::passport::Passport;
 use crate::receipts::{State, Tries};
@@ -112,6 +113,9 @@ pub(super) struct Attempts {
     pub(super) told: bool,
     /// Whether it was done, and all else about it erased.
     pub(super) erased: bool,
+    /// The attempt whose lines the row tells itself (`common::Walk`), and when it ended.
+    pub(super) walk: Option<String>,
+    pub(super) ended_at: Option<i64>,
     /// The effect, where its row is made here.
     pub(super) about: Option<Effect>,
 }
@@ -205,10 +209,32 @@ pub(crate) struct Book<'a> {
 }
 
 impl Book<'_> {
-    /// Adds a line.
+    /// Adds a line. It comes after those its effect tells of itself, also where all are of one moment.
     pub(super) fn tell(&mut self, effect: &Effect, what: What, detail: &str, at: Timestamp) {
+        self.write_out(effect);
+        self.line(effect, what, detail, millis(at));
+    }
+
+    /// Writes down what an effect tells of itself (`common::Walk`), before that is changed or another line comes between.
+    pub(super) fn write_out(&mut self, effect: &Effect) {
+        // What is told of a receipt stands with its reply.
+        let family = if effect.family == Family::Receipts { Family::Replies } else { effect.family };
+        let Some(kept) = self.effects.get_mut(&effect_key(family, &effect.id)) else { return };
+        if kept.row.ended_at.is_some() || kept.row.walk.is_none() {
+            return;
+        }
+        let Some(attempt) = kept.change().walk.take() else { return };
+        let began_at = kept.row.began_at.unwrap_or_default();
+        let effect = Effect { family, ..effect.clone() };
+        let received_at = millis(effect.received_at);
+        for (at, what, detail) in begun(family.word(), received_at, began_at, &attempt) {
+            self.line(&effect, what, &detail, at);
+        }
+    }
+
+    fn line(&mut self, effect: &Effect, what: What, detail: &str, at: i64) {
         self.lines.push(NewLine {
-            at: millis(at),
+            at,
             id: text(effect.id.as_str()),
             family: effect.family.word(),
             channel: text(effect.channel.as_str()),

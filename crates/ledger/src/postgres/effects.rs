@@ -15,8 +15,7 @@ pub(crate) fn wants(effect: &Effect) -> Wants {
 
 pub(crate) fn begin(book: &mut Book<'_>, effect: &Effect, lease: Duration) -> Result<Begin, String> {
     let Some(known) = row(book, effect) else {
-        know(book, effect);
-        return Ok(Begin::First(open(book, effect, lease)));
+        return Ok(Begin::First(open_new(book, effect, lease)));
     };
     if let Some(outcome) = &known.outcome {
         let read = serde_json::from_str(outcome).map_err(|_| unknown("an outcome"))?;
@@ -81,21 +80,38 @@ pub(super) fn is_known(book: &Book<'_>, family: Family, id: &MessageId) -> bool 
     book.effects.contains_key(&effect_key(family, id))
 }
 
+/// [`know`] and [`open`] of an effect nobody knows: its row tells its own lines (`common::Walk`).
+fn open_new(book: &mut Book<'_>, effect: &Effect, lease: Duration) -> AttemptId {
+    let mut made = Attempts { about: Some(effect.clone()), ..Attempts::default() };
+    let attempt = made.open(book, lease);
+    made.walk = Some(attempt.0.clone());
+    book.effects.insert(effect_key(effect.family, &effect.id), Kept::made(made));
+    attempt
+}
+
 fn open(book: &mut Book<'_>, effect: &Effect, lease: Duration) -> AttemptId {
-    let attempt = Uuid::new_v4().simple().to_string()[..12].to_owned();
-    let deadline = book.now.saturating_add(lease).unwrap_or(Timestamp::MAX);
-    let (now, owner) = (millis(book.now), book.owner.to_owned());
-    change(book, effect, |row| {
-        row.attempt = Some(attempt.clone());
-        row.owner = Some(owner);
-        row.began_at = Some(now);
-        row.deadline = Some(millis(deadline));
-        row.begun += 1;
-        row.told = false;
-    });
-    book.tell(effect, What::Began, &format!("attempt {attempt}"), book.now);
-    book.opened.push(attempt.clone());
-    AttemptId(attempt)
+    let Some(mut kept) = book.effects.remove(&effect_key(effect.family, &effect.id)) else {
+        return open_new(book, effect, lease);
+    };
+    let attempt = kept.change().open(book, lease);
+    book.effects.insert(effect_key(effect.family, &effect.id), kept);
+    book.tell(effect, What::Began, &format!("attempt {}", attempt.0), book.now);
+    attempt
+}
+
+impl Attempts {
+    fn open(&mut self, book: &mut Book<'_>, lease: Duration) -> AttemptId {
+        let attempt = Uuid::new_v4().simple().to_string()[..12].to_owned();
+        let deadline = book.now.saturating_add(lease).unwrap_or(Timestamp::MAX);
+        self.attempt = Some(attempt.clone());
+        self.owner = Some(book.owner.to_owned());
+        self.began_at = Some(millis(book.now));
+        self.deadline = Some(millis(deadline));
+        self.begun += 1;
+        self.told = false;
+        book.opened.push(attempt.clone());
+        AttemptId(attempt)
+    }
 }
 
 pub(crate) fn finish(
@@ -108,15 +124,22 @@ pub(crate) fn finish(
         return Ok(());
     }
     let written = serde_json::to_string(outcome).expect("an outcome has a JSON form");
+    let now = millis(book.now);
+    // What failed may be tried anew, and what is told of a second walk must not take the place of the first.
+    let plain = !matches!(outcome, Outcome::Failed { .. })
+        && row(book, effect).is_some_and(|row| row.walk.as_ref() == Some(&attempt.0));
     change(book, effect, |row| {
+        row.ended_at = plain.then_some(now);
         row.outcome = Some(text(&written));
         row.attempt = None;
         row.owner = None;
         row.deadline = None;
         row.begun = 0;
     });
-    let (what, detail) = told(outcome, attempt);
-    book.tell(effect, what, &detail, book.now);
+    if !plain {
+        let (what, detail) = told(outcome, attempt);
+        book.tell(effect, what, &detail, book.now);
+    }
     Ok(())
 }
 
@@ -194,6 +217,7 @@ pub(crate) fn reopen(book: &mut Book<'_>, effect: &Effect, recipient: Option<&st
         return Ok(Reopened::InHand { until });
     }
     know(book, effect);
+    book.write_out(effect);
     change(book, effect, |row| {
         let about = row.about.take();
         *row = Attempts { about, ..Attempts::default() };

@@ -170,6 +170,8 @@ fn fill<'a>(mut book: Book<'a>, rows: [&[Row]; 7]) -> Result<Book<'a>, Error> {
             outcome: row.try_get(7)?,
             told: row.try_get(8)?,
             erased: row.try_get(9)?,
+            walk: row.try_get(10)?,
+            ended_at: row.try_get(11)?,
             about: None,
         };
         book.effects.insert((family.word(), row.try_get(1)?), Kept::read(attempts));

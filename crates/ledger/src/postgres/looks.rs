@@ -7,7 +7,7 @@ use tokio_postgres::{Error, Row};
 use super::fault::{FASTER, Fault};
 use super::link::{Link, in_time};
 use super::{consents, digest, interactions, millis, person, reports, text, timestamp, unknown};
-use crate::common::{CLAIMED, LINES, Raw, SENT_WITH_AN_ID, by_message, foreign_id, numbers};
+use crate::common::{CLAIMED, LINES, Raw, SENT_WITH_AN_ID, Walk, by_message, foreign_id, newest, numbers};
 use crate::interactions::{KeptInteraction, Put};
 use crate::receipts::{State, verdict};
 use crate::{ConsentRecord, Effect, Line, Person, ReceiptVerdict};
@@ -139,16 +139,16 @@ fn fault(error: Error) -> Fault {
 async fn timeline(link: &Link, query: &str) -> Result<Vec<Line>, Fault> {
     let query = text(query);
     let (digits, with_one) = numbers(&query);
-    let statement = &link.statements.timeline;
-    let rows = link.client.query(statement, &[&query, &digits, &with_one, &i64::from(LINES)]).await.map_err(fault)?;
-    Ok(by_message(lines(rows)?))
+    let named: [&(dyn ToSql + Sync); 4] = [&query, &digits, &with_one, &i64::from(LINES)];
+    let rows = link.client.query(&link.statements.timeline, &named).await.map_err(fault)?;
+    let own = link.client.query(&link.statements.own_timeline, &named).await.map_err(fault)?;
+    Ok(by_message(newest(self::own(&own)?, lines(&rows)?, LINES)))
 }
 
 async fn recent(link: &Link, limit: u32) -> Result<Vec<Line>, Fault> {
     let rows = link.client.query(&link.statements.recent, &[&i64::from(limit)]).await.map_err(fault)?;
-    let mut lines = lines(rows)?;
-    lines.reverse();
-    Ok(lines)
+    let own = link.client.query(&link.statements.own_recent, &[&i64::from(limit)]).await.map_err(fault)?;
+    Ok(newest(self::own(&own)?, lines(&rows)?, limit))
 }
 
 async fn crowd(link: &Link, effect: &Effect, since: Timestamp, most: u32) -> Result<Option<u32>, Fault> {
@@ -226,21 +226,49 @@ pub(super) async fn now(link: &Link) -> Result<Timestamp, Fault> {
     row.try_get(0).map(timestamp).map_err(fault)
 }
 
-fn lines(rows: Vec<Row>) -> Result<Vec<Line>, Fault> {
-    rows.iter().map(line).collect()
+/// Lines that were written, which came newest first, the oldest first.
+pub(super) fn lines(rows: &[Row]) -> Result<Vec<Line>, Fault> {
+    let read = |row: &Row| {
+        let word = |column| row.try_get::<_, String>(column).map_err(fault);
+        line(row, row.try_get(0).map_err(fault)?, word(6)?, word(7)?)
+    };
+    rows.iter().rev().map(read).collect()
 }
 
-pub(super) fn line(row: &Row) -> Result<Line, Fault> {
+/// What effects tell of themselves.
+pub(super) fn own(rows: &[Row]) -> Result<Vec<Line>, Fault> {
+    let mut lines = Vec::new();
+    for row in rows {
+        let walk = walk(row).map_err(fault)?;
+        for (at, what, detail) in walk.lines().map_err(|_| Fault::Refused(unknown("an outcome")))? {
+            lines.push(line(row, at, what.word().to_owned(), detail)?);
+        }
+    }
+    Ok(lines)
+}
+
+fn walk(row: &Row) -> Result<Walk, Error> {
+    Ok(Walk {
+        family: row.try_get(2)?,
+        received_at: row.try_get(0)?,
+        began_at: row.try_get(6)?,
+        attempt: row.try_get(7)?,
+        ended: row.try_get::<_, Option<i64>>(8)?.zip(row.try_get(9)?),
+    })
+}
+
+/// A line of the message that stands in the columns from the second on.
+fn line(row: &Row, at: i64, what: String, detail: String) -> Result<Line, Fault> {
     let word = |column| row.try_get::<_, String>(column).map_err(fault);
     let raw = Raw {
-        at: row.try_get(0).map_err(fault)?,
+        at,
         id: word(1)?,
         family: word(2)?,
         channel: word(3)?,
         foreign_id: word(4)?,
         trace: word(5)?,
-        what: word(6)?,
-        detail: word(7)?,
+        what,
+        detail,
     };
     raw.read().map_err(|word| Fault::Refused(unknown(&word)))
 }

@@ -5,9 +5,9 @@ use tokio_postgres::{Error, Row};
 
 use super::fault::Fault;
 use super::link::Link;
-use super::looks::line;
-use super::{consents, digest, millis, text, timestamp, unknown};
-use crate::common::by_message;
+use super::statements::OWN_OF_CONSUMER;
+use super::{consents, digest, looks, millis, text, timestamp, unknown};
+use crate::common::{by_message, newest};
 use crate::person::{ARRIVES_AGAIN, GOES_ON, ROWS};
 use crate::{Erased, Erasure, KeptArrival, KeptEffect, KeptReceipt, KeptSession, KeptTask, Parties, Person};
 
@@ -43,11 +43,14 @@ const NO_SENT: &str =
     "DELETE FROM causeway.sent AS s USING causeway.effects AS e WHERE e.consumer = $1 AND s.id = e.id";
 const NO_TIMELINE: &str = "DELETE FROM causeway.timeline AS t USING causeway.effects AS e
     WHERE e.consumer = $1 AND t.id = e.id";
+/// How many lines the effects of a consumer tell of themselves. Their tombstones tell nothing.
+const OWN_LINES: &str = "SELECT count(*) + count(nullif(family, 'receipts')) + count(ended_at) FROM causeway.effects
+    WHERE consumer = $1 AND walk IS NOT NULL";
 const NO_SESSIONS: &str = "DELETE FROM causeway.sessions WHERE consumer = $1";
 const NO_INTERACTIONS: &str = "DELETE FROM causeway.interactions WHERE consumer = $1";
 const NO_RECEIPT_EFFECTS: &str = "DELETE FROM causeway.effects WHERE consumer = $1 AND family = 'receipts'";
 /// What was done stays done; what waits to be tried stays what it is. Neither knows for whom.
-const TOMBSTONES: &str = r#"UPDATE causeway.effects SET consumer = '', parties = NULL,
+const TOMBSTONES: &str = r#"UPDATE causeway.effects SET consumer = '', parties = NULL, walk = NULL,
     erased_at = CASE WHEN outcome IS NULL THEN NULL ELSE $2::int8 END,
     outcome = CASE WHEN outcome LIKE '{"Sent":%' THEN '{"Sent":{"foreign_id":null}}' ELSE outcome END
     WHERE consumer = $1"#;
@@ -62,8 +65,9 @@ pub(super) async fn person(link: &Link, consumer: &str) -> Result<Person, Fault>
     let mut effects: Vec<KeptEffect> =
         link.client.query(EFFECTS, &of).await.map_err(fault)?.iter().map(effect).collect::<Result<_, _>>()?;
     effects.reverse();
-    let lines = link.client.query(TIMELINE, &of).await.map_err(fault)?;
-    let timeline = by_message(lines.iter().map(line).collect::<Result<_, _>>()?);
+    let written = link.client.query(TIMELINE, &of).await.map_err(fault)?;
+    let own = link.client.query(OWN_OF_CONSUMER, &of).await.map_err(fault)?;
+    let timeline = by_message(newest(looks::own(&own)?, looks::lines(&written)?, ROWS));
     let receipts = link.client.query(RECEIPTS, &[&keys(&effects, &consumer)]).await.map_err(fault)?;
     let arrivals = link.client.query(ARRIVALS, &of).await.map_err(fault)?;
     let sessions = link.client.query(SESSIONS, &of).await.map_err(fault)?;
@@ -183,7 +187,8 @@ async fn erased(link: &Link, consumer: &String, now: Timestamp) -> Result<Erased
     let arrivals = gone(NO_ARRIVALS, &[consumer, &arrives_again]).await?;
     let arrivals_kept = link.client.query(ARRIVALS, &of).await.map_err(fault)?.len() as u64;
     let reports = gone(NO_REPORTS, &[consumer]).await? + gone(NO_SENT, &[consumer]).await?;
-    let timeline = gone(NO_TIMELINE, &[consumer]).await?;
+    let own: i64 = link.client.query_one(OWN_LINES, &[consumer]).await.and_then(|row| row.try_get(0)).map_err(fault)?;
+    let timeline = gone(NO_TIMELINE, &[consumer]).await? + u64::try_from(own).unwrap_or_default();
     let sessions = gone(NO_SESSIONS, &[consumer]).await?;
     let interactions = gone(NO_INTERACTIONS, &[consumer]).await?;
     gone(NO_RECEIPT_EFFECTS, &[consumer]).await?;

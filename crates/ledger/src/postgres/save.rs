@@ -72,6 +72,8 @@ struct Effects<'a> {
     begun: Vec<i32>,
     outcomes: Vec<Option<&'a str>>,
     told: Vec<bool>,
+    walks: Vec<Option<&'a str>>,
+    ended_at: Vec<Option<i64>>,
     about: Vec<&'a Effect>,
 }
 
@@ -88,6 +90,8 @@ impl<'a> Effects<'a> {
             columns.begun.push(kept.row.begun);
             columns.outcomes.push(kept.row.outcome.as_deref());
             columns.told.push(kept.row.told);
+            columns.walks.push(kept.row.walk.as_deref());
+            columns.ended_at.push(kept.row.ended_at);
             columns.about.extend(&kept.row.about);
         }
         columns
@@ -107,7 +111,7 @@ async fn make_effects(link: &Link, made: &Effects<'_>, at: i64) -> Result<u64, E
     let received: Vec<_> = made.about.iter().map(|effect| millis(effect.received_at)).collect();
     let parties: Vec<_> =
         made.about.iter().map(|effect| written(effect.parties.as_ref()).map(|json| text(&json))).collect();
-    let parameters: [&(dyn ToSql + Sync); 17] = [
+    let parameters: [&(dyn ToSql + Sync); 19] = [
         &made.families,
         &made.ids,
         &channels,
@@ -124,13 +128,15 @@ async fn make_effects(link: &Link, made: &Effects<'_>, at: i64) -> Result<u64, E
         &made.outcomes,
         &made.told,
         &parties,
+        &made.walks,
+        &made.ended_at,
         &at,
     ];
     put(link, &link.statements.make_effects, &parameters, made.ids.len()).await
 }
 
 async fn change_effects(link: &Link, changed: &Effects<'_>, at: i64) -> Result<u64, Error> {
-    let parameters: [&(dyn ToSql + Sync); 10] = [
+    let parameters: [&(dyn ToSql + Sync); 12] = [
         &changed.families,
         &changed.ids,
         &changed.attempts,
@@ -140,6 +146,8 @@ async fn change_effects(link: &Link, changed: &Effects<'_>, at: i64) -> Result<u
         &changed.begun,
         &changed.outcomes,
         &changed.told,
+        &changed.walks,
+        &changed.ended_at,
         &at,
     ];
     put(link, &link.statements.change_effects, &parameters, changed.ids.len()).await

@@ -7,7 +7,7 @@ use super::fault;
 /// A foreign id has no length that could be relied on, and a B-tree refuses what is long: such columns have hash indexes, which
 /// take anything, or a digest as their key. What is touched after it was made has no index on the time of that touch, so that
 /// the end of an effect changes its row in place and no index.
-const STEPS: [&str; 6] = [
+const STEPS: [&str; 7] = [
     r#"
 CREATE TABLE causeway.effects (
     family      TEXT COLLATE "C" NOT NULL,
@@ -138,6 +138,11 @@ CREATE INDEX interactions_by_consumer ON causeway.interactions USING hash (consu
     r#"
 ALTER TABLE causeway.consents ADD COLUMN heard_at BIGINT;
 ALTER TABLE causeway.consents ADD COLUMN said_at BIGINT;
+"#,
+    // The attempt whose lines the row tells itself, and when that one ended.
+    r#"
+ALTER TABLE causeway.effects ADD COLUMN walk TEXT COLLATE "C";
+ALTER TABLE causeway.effects ADD COLUMN ended_at BIGINT;
 "#,
 ];
 

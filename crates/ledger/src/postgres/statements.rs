@@ -7,7 +7,7 @@ const NOW: &str = "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::int8";
 const LOCK_ARRIVALS: &str = "SELECT pg_advisory_xact_lock($1, bucket) FROM unnest($2::int4[]) AS bucket";
 const LOAD_EFFECTS: &str =
     "SELECT e.family, e.id, e.attempt, e.owner, e.began_at, e.deadline, e.begun, e.outcome, e.told,
-        e.erased_at IS NOT NULL
+        e.erased_at IS NOT NULL, e.walk, e.ended_at
     FROM causeway.effects AS e JOIN unnest($1::text[], $2::text[]) AS wanted (family, id)
     ON e.family = wanted.family AND e.id = wanted.id ORDER BY e.family, e.id FOR NO KEY UPDATE OF e";
 const LOAD_RECEIPTS: &str = "SELECT r.key, r.state, r.emitted, r.begun, r.owner FROM causeway.receipts AS r
@@ -28,14 +28,15 @@ const CONSENTS_AFTER: &str = "SELECT channel, consumer, state, reason, changed_b
     FROM causeway.consents
     WHERE (channel, consumer) > ($1, $2) ORDER BY channel, consumer LIMIT $3";
 const MAKE_EFFECTS: &str = "INSERT INTO causeway.effects (family, id, channel, target, consumer, foreign_id, trace, received_at,
-        attempt, owner, began_at, deadline, begun, outcome, told, parties, made_at, touched_at)
-    SELECT *, $17::int8, $17::int8 FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[],
+        attempt, owner, began_at, deadline, begun, outcome, told, parties, walk, ended_at, made_at, touched_at)
+    SELECT *, $19::int8, $19::int8 FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[],
         $7::text[], $8::int8[], $9::text[], $10::text[], $11::int8[], $12::int8[], $13::int4[], $14::text[], $15::bool[],
-        $16::text[])";
+        $16::text[], $17::text[], $18::int8[])";
 const CHANGE_EFFECTS: &str = "UPDATE causeway.effects AS e SET attempt = n.attempt, owner = n.owner, began_at = n.began_at,
-        deadline = n.deadline, begun = n.begun, outcome = n.outcome, told = n.told, touched_at = $10
-    FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::int8[], $6::int8[], $7::int4[], $8::text[], $9::bool[])
-        AS n (family, id, attempt, owner, began_at, deadline, begun, outcome, told)
+        deadline = n.deadline, begun = n.begun, outcome = n.outcome, told = n.told, walk = n.walk,
+        ended_at = n.ended_at, touched_at = $12
+    FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::int8[], $6::int8[], $7::int4[], $8::text[], $9::bool[],
+        $10::text[], $11::int8[]) AS n (family, id, attempt, owner, began_at, deadline, begun, outcome, told, walk, ended_at)
     WHERE e.family = n.family AND e.id = n.id";
 const MAKE_RECEIPTS: &str =
     "INSERT INTO causeway.receipts (key, channel, foreign_id, recipient, state, emitted, begun, owner, made_at, touched_at)
@@ -79,15 +80,45 @@ const ABOUT: &str = "WITH theirs AS MATERIALIZED (SELECT * FROM causeway.effects
     SELECT '\\x'::bytea, id, channel, foreign_id, trace, received_at, parties FROM theirs
     WHERE family = 'replies' AND channel = $2 ORDER BY id";
 const RECEIPT_STATE: &str = "SELECT state, emitted FROM causeway.receipts WHERE key = $1";
-/// The lines are gathered before they are put in order, or the newest of all timelines would be walked through for them.
-const TIMELINE: &str = "WITH ids AS MATERIALIZED (
+/// The ids that name a message, a trace or a consumer.
+macro_rules! named {
+    () => {
+        "WITH ids AS MATERIALIZED (
         SELECT $1::text AS id UNION SELECT id FROM causeway.effects WHERE foreign_id = $1
         UNION SELECT id FROM causeway.effects WHERE trace = $1 UNION SELECT id FROM causeway.effects WHERE consumer = $1
         UNION SELECT id FROM causeway.effects WHERE consumer = $2 UNION SELECT id FROM causeway.effects WHERE consumer = $3
-    ), lines AS MATERIALIZED (SELECT t.* FROM ids JOIN causeway.timeline AS t ON t.id = ids.id)
-    SELECT at, id, family, channel, foreign_id, trace, what, detail FROM lines ORDER BY seq DESC LIMIT $4";
+    )"
+    };
+}
+/// What the row of an effect tells of itself, as `looks::own` reads it.
+macro_rules! own {
+    () => {
+        "SELECT e.received_at, e.id, e.family, e.channel, e.foreign_id, e.trace, e.began_at, e.walk, e.ended_at, e.outcome
+    FROM causeway.effects AS e "
+    };
+}
+/// The lines are gathered before they are put in order, or the newest of all timelines would be walked through for them.
+const TIMELINE: &str = concat!(
+    named!(),
+    ", lines AS MATERIALIZED (SELECT t.* FROM ids JOIN causeway.timeline AS t ON t.id = ids.id)
+    SELECT at, id, family, channel, foreign_id, trace, what, detail FROM lines ORDER BY seq DESC LIMIT $4"
+);
+const OWN_TIMELINE: &str = concat!(
+    named!(),
+    own!(),
+    "JOIN ids ON e.id = ids.id WHERE e.family IN ('inbound', 'replies', 'receipts') AND e.walk IS NOT NULL
+    ORDER BY e.made_at DESC LIMIT $4"
+);
+pub(super) const OWN_OF_CONSUMER: &str =
+    concat!(own!(), "WHERE e.consumer = $1 AND e.walk IS NOT NULL ORDER BY e.made_at DESC LIMIT $2");
 const RECENT: &str = "SELECT at, id, family, channel, foreign_id, trace, what, detail FROM causeway.timeline
     ORDER BY seq DESC LIMIT $1";
+/// Of what began last: who takes longer than a call does has lines beside.
+const OWN_RECENT: &str = concat!(
+    own!(),
+    "JOIN (SELECT family, id FROM causeway.effects ORDER BY made_at DESC LIMIT $1) AS last
+    ON e.family = last.family AND e.id = last.id WHERE e.walk IS NOT NULL"
+);
 /// One conversation first: of its rows there are few, of those of a family there are many.
 const CLAIMED: &str = "WITH theirs AS MATERIALIZED (SELECT * FROM causeway.effects WHERE consumer = $3)
     SELECT outcome FROM theirs WHERE family = $1 AND channel = $2 AND touched_at >= $4 AND outcome LIKE $5
@@ -121,7 +152,9 @@ pub(super) struct Statements {
     pub(super) keep_consents: Statement,
     pub(super) make_lines: Statement,
     pub(super) timeline: Statement,
+    pub(super) own_timeline: Statement,
     pub(super) recent: Statement,
+    pub(super) own_recent: Statement,
     pub(super) claimed: Statement,
     pub(super) load_sent: Statement,
     pub(super) load_reports: Statement,
@@ -134,7 +167,7 @@ pub(super) struct Statements {
 }
 
 /// In the order of the fields they become.
-const ALL: [&str; 31] = [
+const ALL: [&str; 33] = [
     NOW,
     LOCK_ARRIVALS,
     LOAD_EFFECTS,
@@ -156,7 +189,9 @@ const ALL: [&str; 31] = [
     KEEP_CONSENTS,
     MAKE_LINES,
     TIMELINE,
+    OWN_TIMELINE,
     RECENT,
+    OWN_RECENT,
     CLAIMED,
     LOAD_SENT,
     LOAD_REPORTS,
@@ -194,7 +229,9 @@ impl Statements {
             keep_consents: next(),
             make_lines: next(),
             timeline: next(),
+            own_timeline: next(),
             recent: next(),
+            own_recent: next(),
             claimed: next(),
             load_sent: next(),
             load_reports: next(),

@@ -44,12 +44,11 @@ fn found(row: &Row<'_>) -> rusqlite::Result<Found> {
 }
 
 pub(crate) fn begin(book: &Book<'_>, effect: &Effect, lease: Duration) -> rusqlite::Result<Begin> {
-    let known = book
-        .connection
-        .prepare_cached(FIND)?
-        .query_row(params![effect.family.word(), effect.id.as_str()], found)
-        .optional()?;
-    let Some(known) = known else { return open_new(book, effect, lease).map(Begin::First) };
+    if let Some(attempt) = open_new(book, effect, lease)? {
+        return Ok(Begin::First(attempt));
+    }
+    let key = params![effect.family.word(), effect.id.as_str()];
+    let known = book.connection.prepare_cached(FIND)?.query_row(key, found)?;
     if let Some(outcome) = known.outcome.as_deref() {
         return Ok(Begin::Done(read_outcome(outcome)?));
     }
@@ -115,15 +114,16 @@ pub(super) fn is_erased(book: &Book<'_>, family: Family, id: &MessageId) -> rusq
     book.connection.prepare_cached(select)?.exists(params![family.word(), id.as_str()])
 }
 
-/// [`know`] and [`open`] of an effect nobody knows, which is what nearly every effect is: one row that is written once.
-fn open_new(book: &Book<'_>, effect: &Effect, lease: Duration) -> rusqlite::Result<AttemptId> {
+/// [`know`] and [`open`] of an effect nobody knows, which is what nearly every effect is: one row, which tells its own lines
+/// (see [`timeline`]); `None` where it is known.
+fn open_new(book: &Book<'_>, effect: &Effect, lease: Duration) -> rusqlite::Result<Option<AttemptId>> {
     let attempt = unique()[..12].to_owned();
     let deadline = book.now.saturating_add(lease).unwrap_or(Timestamp::MAX);
     let statement = "INSERT INTO effects
         (family, id, channel, target, consumer, foreign_id, trace, received_at, touched_at,
-         attempt, owner, began_at, deadline, begun, parties)
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?9, ?12, 1, ?13)";
-    book.connection.prepare_cached(statement)?.execute(params![
+         attempt, owner, began_at, deadline, begun, parties, walk)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?9, ?12, 1, ?13, ?10) ON CONFLICT DO NOTHING";
+    let made = book.connection.prepare_cached(statement)?.execute(params![
         effect.family.word(),
         effect.id.as_str(),
         effect.channel.as_str(),
@@ -138,12 +138,7 @@ fn open_new(book: &Book<'_>, effect: &Effect, lease: Duration) -> rusqlite::Resu
         millis(deadline),
         passport::written(effect.parties.as_ref()),
     ])?;
-    let row = RowId(book.connection.last_insert_rowid());
-    if effect.family != Family::Receipts {
-        timeline::write(book, row, What::Received, "", effect.received_at)?;
-    }
-    timeline::write(book, row, What::Began, &format!("attempt {attempt}"), book.now)?;
-    Ok(AttemptId(attempt))
+    Ok((made > 0).then_some(AttemptId(attempt)))
 }
 
 /// The row of an effect, where it is known.
@@ -166,13 +161,19 @@ fn open(book: &Book<'_>, effect: &Effect, lease: Duration) -> rusqlite::Result<A
 }
 
 pub(crate) fn finish(book: &Book<'_>, effect: &Effect, attempt: &AttemptId, outcome: &Outcome) -> rusqlite::Result<()> {
+    // What failed may be tried anew, and what is told of a second walk must not take the place of the first.
+    let plain = !matches!(outcome, Outcome::Failed { .. });
     let statement =
-        "UPDATE effects SET outcome = ?3, attempt = NULL, owner = NULL, deadline = NULL, begun = 0, touched_at = ?4
-        WHERE family = ?1 AND id = ?2 AND outcome IS NULL RETURNING row";
+        "UPDATE effects SET outcome = ?3, attempt = NULL, owner = NULL, deadline = NULL, begun = 0, touched_at = ?4,
+        ended_at = iif(?5 AND walk = ?6, ?4, NULL) WHERE family = ?1 AND id = ?2 AND outcome IS NULL
+        RETURNING row, ended_at IS NOT NULL";
     let written = serde_json::to_string(outcome).expect("an outcome has a JSON form");
-    let arguments = params![effect.family.word(), effect.id.as_str(), written, millis(book.now)];
+    let arguments = params![effect.family.word(), effect.id.as_str(), written, millis(book.now), plain, attempt.0];
+    let mut statement = book.connection.prepare_cached(statement)?;
+    let ended = statement.query_row(arguments, |row| Ok((row_id(row)?, row.get::<_, bool>(1)?))).optional()?;
+    let Some((row, false)) = ended else { return Ok(()) };
     let (what, detail) = told(outcome, attempt);
-    changed(book, statement, arguments, what, &detail)
+    timeline::write(book, row, what, &detail, book.now)
 }
 
 pub(crate) fn release(book: &Book<'_>, effect: &Effect, attempt: &AttemptId, cause: &str) -> rusqlite::Result<()> {
@@ -261,6 +262,7 @@ pub(crate) fn reopen(book: &Book<'_>, effect: &Effect, recipient: Option<&str>) 
     if known.attempt.is_some() && until > book.now {
         return Ok(Reopened::InHand { until });
     }
+    timeline::write_out(book, known.row)?;
     let statement = "UPDATE effects SET outcome = NULL, attempt = NULL, owner = NULL, began_at = NULL, deadline = NULL,
         begun = 0, touched_at = ?3 WHERE family = ?1 AND id = ?2";
     let arguments = params![effect.family.word(), effect.id.as_str(), millis(book.now)];

@@ -158,7 +158,8 @@ pub(crate) fn erase(book: &Book<'_>, consumer: &str) -> rusqlite::Result<Erasure
         "DELETE FROM reports WHERE (provider, foreign_id) IN (SELECT provider, foreign_id FROM sent WHERE id IN {THEIRS})"
     ))?;
     let named = delete(&format!("DELETE FROM sent WHERE id IN {THEIRS}"))?;
-    let timeline = delete("DELETE FROM timeline WHERE effect IN (SELECT row FROM effects WHERE consumer = ?1)")?;
+    let written = delete("DELETE FROM timeline WHERE effect IN (SELECT row FROM effects WHERE consumer = ?1)")?;
+    let timeline = written + own_lines(book, consumer)?;
     let sessions = delete("DELETE FROM sessions WHERE consumer = ?1")?;
     let interactions = delete("DELETE FROM interactions WHERE consumer = ?1")?;
     delete(&format!("DELETE FROM effects WHERE consumer = ?1 AND +family = '{}'", Family::Receipts.word()))?;
@@ -174,6 +175,15 @@ pub(crate) fn erase(book: &Book<'_>, consumer: &str) -> rusqlite::Result<Erasure
         reports,
         arrivals_kept,
     }))
+}
+
+/// How many lines the effects of a consumer tell of themselves; none after this.
+fn own_lines(book: &Book<'_>, consumer: &str) -> rusqlite::Result<u64> {
+    let select = "SELECT count(*) + count(nullif(family, ?2)) + count(ended_at) FROM effects
+        WHERE consumer = ?1 AND walk IS NOT NULL";
+    let lines: u32 = book.connection.query_row(select, params![consumer, Family::Receipts.word()], |row| row.get(0))?;
+    book.connection.execute("UPDATE effects SET walk = NULL WHERE consumer = ?1", [consumer])?;
+    Ok(lines.into())
 }
 
 /// What was done stays done; what waits to be tried stays what it is. Neither knows for whom.

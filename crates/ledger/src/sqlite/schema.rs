@@ -1,7 +1,7 @@
 use rusqlite::Connection;
 
 /// One step to the next schema. Each release works with the schema before and after its own, so a step only adds.
-const STEPS: [&str; 7] = [
+const STEPS: [&str; 8] = [
     "
 CREATE TABLE effects (
     family      TEXT NOT NULL,
@@ -190,6 +190,11 @@ CREATE INDEX interactions_by_age ON interactions (touched_at);
     "
 ALTER TABLE consents ADD COLUMN heard_at INTEGER;
 ALTER TABLE consents ADD COLUMN said_at INTEGER;
+",
+    // The attempt whose lines the row tells itself, and when that one ended.
+    "
+ALTER TABLE effects ADD COLUMN walk TEXT;
+ALTER TABLE effects ADD COLUMN ended_at INTEGER;
 ",
 ];
 

@@ -169,6 +169,9 @@ async fn tables_that_vanished_are_not_made_again() {
     assert_eq!(made, "0");
 }
 
+/// Until its transaction ends, effects are read and locked, and none is made.
+const NO_INSERT: &str = "BEGIN; LOCK TABLE causeway.effects IN SHARE MODE";
+
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_gives_up_waiting_leaves_no_attempt_behind() {
     let url = shared_postgres();
@@ -177,7 +180,7 @@ async fn whoever_gives_up_waiting_leaves_no_attempt_behind() {
     let mut driver = JoinSet::new();
     driver.spawn(connection);
     // The insert waits for this, and nothing before it: the attempt is in hand when its caller goes.
-    client.batch_execute("BEGIN; LOCK TABLE causeway.timeline IN SHARE MODE").await.unwrap();
+    client.batch_execute(NO_INSERT).await.unwrap();
     let mut callers = JoinSet::new();
     let (asking, inbound) = (ledger.clone(), ledger::Effect { family: Family::Inbound, ..effect("1") });
     let one = inbound.clone();
@@ -243,10 +246,10 @@ async fn an_attempt_whose_commit_was_never_heard_of_is_nobodys() {
     let (client, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls).await.unwrap();
     let mut driver = JoinSet::new();
     driver.spawn(connection);
-    client.batch_execute("BEGIN; LOCK TABLE causeway.timeline IN SHARE MODE").await.unwrap();
+    client.batch_execute(NO_INSERT).await.unwrap();
     let (mut callers, asking) = (JoinSet::new(), ledger.clone());
     callers.spawn(async move { asking.begin(effect("1"), CALL).await });
-    let waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'causeway.timeline'::regclass";
+    let waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'causeway.effects'::regclass";
     until("a wait", || postgres_sql(&url, waiting) == "1").await;
     wire.deaf.store(true, Ordering::SeqCst);
     client.batch_execute("ROLLBACK").await.unwrap();

@@ -25,12 +25,12 @@ async fn refused(config: Config) -> String {
 async fn a_schema_from_the_future_is_refused_and_the_next_one_is_not() {
     let url = shared_postgres();
     open(&url).await.close().await;
-    postgres_sql(&url, "UPDATE causeway.schema_version SET version = 7");
+    postgres_sql(&url, "UPDATE causeway.schema_version SET version = 8");
     assert_eq!(Ledger::migrate(config(&url), Clock::system()).await.unwrap(), 7);
     open(&url).await.begin(effect("1"), CALL).await.unwrap();
-    postgres_sql(&url, "UPDATE causeway.schema_version SET version = 8");
+    postgres_sql(&url, "UPDATE causeway.schema_version SET version = 9");
     let error = refused(config(&url)).await;
-    assert!(error.contains("has schema 8") && error.contains("use a newer build"), "{error}");
+    assert!(error.contains("has schema 9") && error.contains("use a newer build"), "{error}");
 }
 
 #[tokio::test]
@@ -55,7 +55,7 @@ async fn one_migrates_and_the_others_wait() {
     }
     assert!(opening.try_join_next().is_none(), "they wait");
     client.execute("SELECT pg_advisory_unlock($1)", &[&lock]).await.unwrap();
-    assert!(opening.join_all().await.into_iter().all(|schema| schema.unwrap() == 6));
+    assert!(opening.join_all().await.into_iter().all(|schema| schema.unwrap() == 7));
     // What is up to date needs no lock.
     client.execute("SELECT pg_advisory_lock($1)", &[&lock]).await.unwrap();
     open(&url).await.begin(effect("1"), CALL).await.unwrap();

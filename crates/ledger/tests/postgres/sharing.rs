@@ -70,7 +70,7 @@ async fn of_many_ledgers_one_is_first_at_each_effect() {
         count(&begun, |begun| matches!(begun, Begin::Interrupted { begun: 1, .. })).values().sum::<usize>(),
         2 * EFFECTS
     );
-    let lines = postgres_sql(&url, "SELECT count(*) FROM causeway.timeline WHERE what = 'began'");
+    let lines = postgres_sql(&url, "SELECT count(walk) FROM causeway.effects WHERE began_at IS NOT NULL");
     assert_eq!(lines, EFFECTS.to_string(), "what was rolled back left no line");
 }
 
