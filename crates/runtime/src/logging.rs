@@ -6,6 +6,7 @@
 //! is for a test system, and a warning at the start of the log says so.
 
 mod filter;
+mod json;
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::io::IsTerminal;
@@ -20,6 +21,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, fmt, registry};
 
 use filter::Wanted;
+use json::JsonLines;
 
 /// The shape of a log line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,12 +104,10 @@ where
     S: Subscriber + for<'a> LookupSpan<'a> + Send + Sync,
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
-    let lines = fmt::layer().with_writer(writer);
     if json {
-        let lines = lines.json().flatten_event(true).with_current_span(false).with_span_list(true);
-        lines.with_filter(wanted.filter()).boxed()
+        JsonLines::new(writer).with_filter(wanted.filter()).boxed()
     } else {
-        lines.with_ansi(colours).with_filter(wanted.filter()).boxed()
+        fmt::layer().with_writer(writer).with_ansi(colours).with_filter(wanted.filter()).boxed()
     }
 }
 

@@ -57,6 +57,27 @@ fn the_ids_of_a_walk_are_on_each_line_even_when_info_is_not_shown() {
     }
 }
 
+/// The order of a line's fields, what is escaped, what is recorded twice, and the spans from the outermost on.
+#[test]
+fn a_line_is_one_json_object() {
+    let lines = capture("info", || {
+        let outer = tracing::info_span!(target: "broker", "outer", attempt = tracing::field::Empty, queue = %"a \"b\"");
+        let _outer = outer.enter();
+        let inner = tracing::info_span!(target: "broker", "inner");
+        let _inner = inner.enter();
+        outer.record("attempt", 1);
+        outer.record("attempt", 2);
+        tracing::error!(target: "broker", well = false, share = 0.5, less = -1, list = ?["x"], "one\ntwo \u{1}");
+    });
+    assert_eq!(lines.matches('\n').count(), 1, "{lines}");
+    let (time, rest) = lines.split_once(",\"level\"").unwrap();
+    let time = time.strip_prefix("{\"timestamp\":\"").and_then(|time| time.strip_suffix('"')).unwrap();
+    assert!(time.parse::<jiff::Timestamp>().is_ok(), "{time}");
+    let expected = r#":"ERROR","message":"one\ntwo \u0001","well":false,"share":0.5,"less":-1,"list":"[\"x\"]","target":"broker","spans":[{"queue":"a \"b\"","attempt":2,"name":"outer"},{"name":"inner"}]}"#;
+    assert_eq!(rest.trim_end(), expected);
+    serde_json::from_str::<Value>(&lines).unwrap();
+}
+
 #[test]
 fn text_is_for_people() {
     let line = captured(false, "info", walk);
