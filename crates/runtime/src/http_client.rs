@@ -89,8 +89,9 @@ const ANSWER_LIMIT: usize = 1 << 20;
 /// How long a connection nobody uses is kept: shorter than the keep-alive of common servers and gateways, which close
 /// at 60 s and more, so that a call seldom meets a connection that is just being closed.
 const IDLE: Duration = Duration::from_secs(20);
-/// Connections nobody uses that are kept per host.
-const IDLE_PER_HOST: usize = 64;
+/// Connections nobody uses that are kept per host. A ledger that commits lets a crowd go at once, and whose connections are
+/// closed between two crowds opens them again for each.
+const IDLE_PER_HOST: usize = 256;
 
 impl HttpClient {
     /// Builds the client.
