@@ -49,7 +49,7 @@ impl PhoneNumber {
             return Err(AddressError::NotANumber);
         }
         let short_code = digits.len() <= 6;
-        match country.filter(|_| !international && !short_code) {
+        match country.filter(|country| !international && !short_code && !is_whole(&digits, *country)) {
             Some(country) => Ok(Self(in_country(&digits, country).unwrap_or(digits))),
             None => Ok(Self(digits)),
         }
@@ -59,6 +59,12 @@ impl PhoneNumber {
     pub fn digits(&self) -> &str {
         &self.0
     }
+}
+
+/// Whether a number is an international one of North America as it stands, valid or not: what nearly every number there is, and
+/// the numbering plan, which takes a while to ask, would not change it.
+fn is_whole(digits: &str, plan: Country) -> bool {
+    matches!(plan, country::US | country::CA) && digits.len() == 11 && digits.starts_with('1')
 }
 
 fn in_country(digits: &str, country: Country) -> Option<String> {

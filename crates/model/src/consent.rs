@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -41,8 +42,8 @@ impl Keyword {
 /// The keywords of a channel.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Keywords {
-    /// By the form in which they are compared.
-    words: BTreeMap<String, Keyword>,
+    /// By the form in which they are compared. Every message of a channel is looked up in them.
+    words: Arc<BTreeMap<String, Keyword>>,
 }
 
 /// A word that cannot be one of a list of keywords.
@@ -75,7 +76,7 @@ impl Keywords {
                 return Err(KeywordError::Twice(word.to_owned()));
             }
         }
-        Ok(Self { words })
+        Ok(Self { words: Arc::new(words) })
     }
 
     /// The keyword that a text is, all of it.
