@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use ledger::contract::effect;
-use ledger::{Begin, Config, Effect, Incoming, Ledger, Outcome, SqliteConfig};
+use ledger::{Begin, CameIn, Config, Effect, Incoming, Ledger, Outcome, SqliteConfig};
 use model::{Address, Arrival, ArrivalPath, Family, MessageId, PhoneNumber, SessionId, TraceId};
 use runtime::Clock;
 use tokio::task::JoinSet;
@@ -47,7 +47,8 @@ async fn measure(lanes: usize) -> f64 {
             while began.elapsed() < EACH {
                 let incoming = incoming(lane, done);
                 let effect = incoming.effect.clone();
-                let Begin::First(attempt) = ledger.begin_incoming(incoming, EACH).await.expect("begun") else {
+                let CameIn::Begun(Begin::First(attempt)) = ledger.begin_incoming(incoming, EACH).await.expect("begun")
+                else {
                     panic!("every text is new")
                 };
                 let outcome = Outcome::Sent { foreign_id: Some("7f3b9a0c".to_owned()) };
@@ -75,10 +76,15 @@ fn incoming(lane: usize, number: u32) -> Incoming {
         id,
         ..effect("")
     };
-    Incoming { session: Some(SessionId::new(format!("session-{lane}"))), arrival: arrival(&effect.id, now), effect }
+    Incoming {
+        session: Some(SessionId::new(format!("session-{lane}"))),
+        arrival: arrival(&effect.id, now),
+        effect,
+        can_look: true,
+    }
 }
 
 fn arrival(id: &MessageId, now: Timestamp) -> Arrival {
     let fingerprint = MessageId::derive("print", &[id.as_str()]).to_string();
-    Arrival { path: ArrivalPath::MessageEvent, fingerprint, sent_at: Some(now) }
+    Arrival { path: ArrivalPath::MessageEvent, fingerprint, sent_at: Some(now), beside: Vec::new() }
 }
