@@ -85,6 +85,10 @@ impl Measure {
                 // Some of it may be among what was just looked at; what has passed by before that is gone.
                 let kept = at.checked_sub(wanted.at).and_then(|skipped| held.get(usize::try_from(skipped).ok()?..));
                 match kept {
+                    // Unless what was looked at was cut off before what has passed by: then some of it is gone as well.
+                    Some(kept) if kept.len() < count && wanted.at + held.len() as u64 != self.position => {
+                        return Err(Refusal::Unmeasured);
+                    }
                     Some(kept) => self.held.extend_from_slice(&kept[..kept.len().min(count)]),
                     None if at >= self.position => {}
                     None => return Err(Refusal::Unmeasured),

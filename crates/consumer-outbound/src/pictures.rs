@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use anyhow::anyhow;
 use blobs::{BlobError, BlobId};
@@ -19,6 +20,9 @@ use crate::directory::{Account, Channel, Mms};
 use crate::files::{Had, Kept};
 use crate::handler::{Author, Room, Walk, ledger_down};
 use crate::parts::{Letter, Part, Place, cut, recipient};
+
+/// How soon a hand is asked for again.
+const HAND_AGAIN: Duration = Duration::from_millis(500);
 
 /// What is known of the company's numbers, and how many pictures are in hand.
 pub(crate) struct Darkroom {
@@ -221,7 +225,9 @@ impl Room {
     /// Takes a picture into memory.
     pub(crate) async fn load(&self, part: &Part) -> Result<Option<Loaded>, Failure> {
         let Part::Picture { kept, .. } = part else { return Ok(None) };
-        let hand = Arc::clone(&self.darkroom.hands).acquire_owned().await.expect("the semaphore is never closed");
+        // Who waits for a hand holds no place among the account's calls meanwhile, or texts would go at the pace of pictures.
+        let hand = Arc::clone(&self.darkroom.hands).try_acquire_owned();
+        let hand = hand.map_err(|_| Failure::NotYet { after: HAND_AGAIN })?;
         let data = self.bytes(kept).await?;
         let file = OutgoingFile { media_type: kept.about.media_type.clone(), data: Private::new(data.into()) };
         Ok(Some(Loaded { file, _hand: hand }))

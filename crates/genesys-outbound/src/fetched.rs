@@ -5,8 +5,9 @@ use model::MessageId;
 
 use crate::files::Had;
 
-/// Messages that are remembered; one that was handed to another replica stays among them.
-const REMEMBERED: usize = 1024;
+/// Messages that are remembered, well more than are in hand of all tenants; one that was handed to another replica stays among
+/// them.
+const REMEMBERED: usize = 16_384;
 
 /// What came of the files of messages that are in hand.
 #[derive(Default)]
@@ -30,8 +31,10 @@ impl Fetched {
     pub(crate) fn put(&self, message: &MessageId, files: &Arc<Vec<Had>>) {
         let mut all = self.lock();
         // What is forgotten is fetched again, which finds most of it in the store.
-        if all.len() >= REMEMBERED {
-            all.clear();
+        if all.len() >= REMEMBERED
+            && let Some(any) = all.keys().next().cloned()
+        {
+            all.remove(&any);
         }
         all.insert(message.clone(), Arc::clone(files));
     }

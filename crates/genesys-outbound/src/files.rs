@@ -318,7 +318,8 @@ pub(crate) fn count_refused(effect: &Effect, word: &str) {
 }
 
 /// Our own store is away: its messages wait, and nobody abroad is in trouble for it.
-fn house(error: BlobError) -> Failure {
+/// Our own store is away: its messages wait, and nobody abroad is in trouble for it.
+pub(crate) fn house(error: BlobError) -> Failure {
     Failure::Unavailable { target: HOUSE_STORE.to_owned(), after: None, cause: anyhow!(error) }
 }
 

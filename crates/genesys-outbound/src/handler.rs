@@ -11,7 +11,7 @@ use runtime::{Clock, Shutdown};
 use tokio::sync::watch;
 
 use crate::fetched::Fetched;
-use crate::files::HOUSE_STORE;
+use crate::files::{self, HOUSE_STORE};
 use crate::installed::Installed;
 use crate::lately::Lately;
 use crate::mails::{self, Mails};
@@ -165,6 +165,10 @@ impl Room {
         let incoming = Incoming { effect: effect.clone(), arrival, session, can_look };
         if self.is_too_much(message, &effect).await? {
             return Err(self.hold(incoming).await?);
+        }
+        if !message.files.list.is_empty() {
+            // Before anything is written down: while the store is away, every try would be two lines in the ledger.
+            self.deps.media.store.look().await.map_err(files::house)?;
         }
         let came = self.deps.ledger.begin_incoming(incoming, self.call_time(message)).await.map_err(ledger_down)?;
         let (attempt, unsure) = match came {

@@ -75,16 +75,17 @@ impl Room {
         }
         let installed = self.installed.of(&of.0, &self.deps.ledger).await.map_err(ledger_down)?;
         let effect = read_effect(message);
+        // Before anything is begun: a wait for others must not eat up the time the call has.
+        let permit = match sources.reads(&of.0) {
+            Some(reads) => reads.acquire_owned().await.ok(),
+            None => None,
+        };
         let attempt = match self.deps.ledger.begin(effect.clone(), CALL_TIMEOUT).await.map_err(ledger_down)? {
             Begin::First(attempt) => attempt,
             Begin::Done(_) => return Ok(Done::Duplicate),
             Begin::Interrupted { attempt, until, begun, .. } => {
                 self.again(message, &effect, &attempt, until, begun).await?
             }
-        };
-        let permit = match sources.reads(&of.0) {
-            Some(reads) => reads.acquire_owned().await.ok(),
-            None => None,
         };
         let began = self.deps.clock.now();
         let rows = rows(source, &of.1, message, source.oldest(installed, began)).await;

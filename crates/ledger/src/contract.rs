@@ -78,7 +78,8 @@ macro_rules! contract_suite {
             a_mark_is_put_by_whoever_read_it_last, of_many_that_put_a_mark_one_does, a_lease_is_held_by_one,
             a_lease_is_given_back_by_its_holder, marks_are_never_forgotten, the_installation_is_noted_once,
             what_arrived_is_known, a_crowd_is_counted, an_interaction_is_put_by_whoever_read_it_last, idle_interactions_are_listed,
-            interactions_go_with_their_time_and_their_person, a_walk_is_told_in_order, the_newest_lines_are_of_all);
+            interactions_go_with_their_time_and_their_person, a_walk_is_told_in_order, the_newest_lines_are_of_all,
+                all_lines_of_a_person_are_told);
     };
     ($fresh:path: $($name:ident),* $(,)?) => {$(
         #[tokio::test]

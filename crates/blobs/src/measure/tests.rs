@@ -178,3 +178,20 @@ fn no_file_is_walked_forever() {
         }
     }
 }
+
+/// A directory that begins inside the header has its entries two bytes before where they would be read here.
+#[test]
+fn a_directory_that_overlaps_is_not_measured() {
+    let entry = |tag: u16, value: u32| {
+        let mut bytes = tag.to_le_bytes().to_vec();
+        bytes.extend([4, 0, 1, 0, 0, 0]);
+        bytes.extend(value.to_le_bytes());
+        bytes
+    };
+    let mut tiff = b"II*\0\x04\0\0\0".to_vec();
+    for (tag, value) in [(256, 10), (257, 10), (258, 8), (259, 1)] {
+        tiff.extend(entry(tag, value));
+    }
+    tiff.extend([0; 8]);
+    assert_eq!(measured(&tiff, "image/tiff"), Err(Refusal::Unmeasured));
+}

@@ -75,3 +75,17 @@ pub async fn the_newest_lines_are_of_all(fresh: Fresh) {
     let told: Vec<_> = newest.iter().map(|line| (line.id.as_str(), line.what)).collect();
     assert_eq!(told, [("3", What::Began), ("3", What::Sent), ("1", What::Receipt)]);
 }
+
+/// A person is told everything, also where that is more than a look at a message shows.
+pub async fn all_lines_of_a_person_are_told(fresh: Fresh) {
+    let ledger = &fresh.ledger;
+    let many = 501;
+    for id in 0..many {
+        let effect = effect(&id.to_string());
+        let attempt = first(ledger.begin(effect.clone(), CALL).await.unwrap());
+        ledger.finish(&effect, &attempt, sent()).await.unwrap();
+    }
+    let consumer = effect("0").consumer;
+    let person = ledger.person(&consumer).await.unwrap();
+    assert_eq!(person.timeline.len(), 3 * many);
+}

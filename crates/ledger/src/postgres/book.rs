@@ -224,9 +224,10 @@ impl Book<'_> {
             return;
         }
         let Some(attempt) = kept.change().walk.take() else { return };
-        let began_at = kept.row.began_at.unwrap_or_default();
-        let effect = Effect { family, ..effect.clone() };
         let received_at = millis(effect.received_at);
+        // A build that knows no `walk` may have taken the time of the begin away.
+        let began_at = kept.row.began_at.unwrap_or(received_at);
+        let effect = Effect { family, ..effect.clone() };
         for (at, what, detail) in begun(family.word(), received_at, began_at, &attempt) {
             self.line(&effect, what, &detail, at);
         }

@@ -90,6 +90,7 @@ fn open_new(book: &mut Book<'_>, effect: &Effect, lease: Duration) -> AttemptId 
 }
 
 fn open(book: &mut Book<'_>, effect: &Effect, lease: Duration) -> AttemptId {
+    book.write_out(effect);
     let Some(mut kept) = book.effects.remove(&effect_key(effect.family, &effect.id)) else {
         return open_new(book, effect, lease);
     };

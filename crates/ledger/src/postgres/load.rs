@@ -152,7 +152,7 @@ fn buckets(wants: &Wants) -> Vec<i32> {
         i32::try_from(number % BUCKETS).unwrap_or_default()
     };
     let bucket = |(channel, print): &(String, String)| number(&digest(&[channel, print]));
-    let called = wants.sent.iter().map(|key| number(key));
+    let called = wants.sent.iter().chain(&wants.consents).map(|key| number(key));
     wants.twins.keys().map(bucket).chain(called).collect::<BTreeSet<_>>().into_iter().collect()
 }
 

@@ -93,7 +93,7 @@ macro_rules! named {
 /// What the row of an effect tells of itself, as `looks::own` reads it.
 macro_rules! own {
     () => {
-        "SELECT e.received_at, e.id, e.family, e.channel, e.foreign_id, e.trace, e.began_at, e.walk, e.ended_at, e.outcome
+        "SELECT e.received_at, e.id, e.family, e.channel, e.foreign_id, e.trace, coalesce(e.began_at, e.received_at), e.walk, e.ended_at, e.outcome
     FROM causeway.effects AS e "
     };
 }

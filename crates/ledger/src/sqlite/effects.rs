@@ -52,7 +52,10 @@ pub(crate) fn begin(book: &Book<'_>, effect: &Effect, lease: Duration) -> rusqli
     if let Some(outcome) = known.outcome.as_deref() {
         return Ok(Begin::Done(read_outcome(outcome)?));
     }
-    let Some(attempt) = known.attempt else { return open(book, effect, lease).map(Begin::First) };
+    let Some(attempt) = known.attempt else {
+        timeline::write_out(book, known.row)?;
+        return open(book, effect, lease).map(Begin::First);
+    };
     let until = until(book, known.owner.as_deref(), known.deadline);
     let began = timestamp(known.began_at.unwrap_or_default());
     let detail = format!("attempt {attempt}");

@@ -37,7 +37,8 @@ impl Reader {
         };
         let book =
             Book { connection: &connection, now: self.clock.now(), owner: &self.owner, sole_owner: self.sole_owner };
-        match (run.job)(&book) {
+        // One snapshot for all that a job reads: what is written out between two reads would be told twice.
+        match connection.unchecked_transaction().and_then(|_snapshot| (run.job)(&book)) {
             Ok(answer) => answer(),
             Err(error) => return (run.refuse)(&error.to_string()),
         }

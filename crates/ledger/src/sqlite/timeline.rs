@@ -25,7 +25,7 @@ fn insert(book: &Book<'_>, row: RowId, what: What, detail: &str, at: i64) -> rus
 
 /// Writes down what an effect tells of itself ([`Walk`]), before that is changed or another line comes between.
 pub(super) fn write_out(book: &Book<'_>, row: RowId) -> rusqlite::Result<()> {
-    let select = "SELECT family, received_at, began_at, walk FROM effects
+    let select = "SELECT family, received_at, coalesce(began_at, received_at), walk FROM effects
         WHERE row = ?1 AND walk IS NOT NULL AND ended_at IS NULL";
     let read = |row: &Row<'_>| {
         let (family, attempt): (String, String) = (row.get(0)?, row.get(3)?);
@@ -65,7 +65,7 @@ pub(super) fn of_consumer(book: &Book<'_>, consumer: &str, limit: u32) -> rusqli
 
 /// The newest lines of some effects, message by message.
 fn of_effects(book: &Book<'_>, rows: &str, arguments: &[&dyn ToSql], limit: u32) -> rusqlite::Result<Vec<Line>> {
-    let own = own(book, rows, arguments)?;
+    let own = own(book, rows, arguments, limit)?;
     let beside = written(book, &format!("WHERE line.effect IN ({rows})"), arguments, limit)?;
     Ok(by_message(newest(own, beside, limit)))
 }
@@ -76,14 +76,16 @@ pub(crate) fn recent(book: &Book<'_>, limit: u32) -> rusqlite::Result<Vec<Line>>
         "SELECT row FROM (SELECT row FROM effects ORDER BY row DESC LIMIT {limit})
         UNION SELECT row FROM (SELECT row FROM effects WHERE attempt IS NULL ORDER BY touched_at DESC LIMIT {limit})"
     );
-    Ok(newest(own(book, &rows, &[])?, written(book, "", &[], limit)?, limit))
+    let own = own(book, &rows, &[], limit.saturating_mul(2))?;
+    Ok(newest(own, written(book, "", &[], limit)?, limit))
 }
 
-/// What effects tell of themselves.
-fn own(book: &Book<'_>, rows: &str, arguments: &[&dyn ToSql]) -> rusqlite::Result<Vec<Line>> {
+/// What effects tell of themselves, of so many effects at most. A build that knows no `walk` may have taken the time of the begin
+/// away.
+fn own(book: &Book<'_>, rows: &str, arguments: &[&dyn ToSql], limit: u32) -> rusqlite::Result<Vec<Line>> {
     let select = format!(
-        "SELECT e.received_at, {NAMES}, e.began_at, e.walk, e.ended_at, e.outcome FROM effects AS e
-        WHERE e.walk IS NOT NULL AND e.row IN ({rows}) ORDER BY e.row DESC LIMIT {LINES}"
+        "SELECT e.received_at, {NAMES}, coalesce(e.began_at, e.received_at), e.walk, e.ended_at, e.outcome FROM effects AS e
+        WHERE e.walk IS NOT NULL AND e.row IN ({rows}) ORDER BY e.row DESC LIMIT {limit}"
     );
     let mut select = book.connection.prepare_cached(&select)?;
     let mut lines = Vec::new();

@@ -38,7 +38,10 @@ pub(super) fn find(
 ) -> Look {
     let free = |row: &Fields| row.first(&["id"]).is_none_or(|id| !claimed.iter().any(|claimed| claimed == id));
     let ours: Vec<Fields> = rows.iter().map(Fields::of).filter(|row| is_sent(row, request) && free(row)).collect();
-    let named = |row: &&Fields| row.first(AGENT) == Some(user_agent(&request.attempt).as_str());
+    // Whichever version of this program made it: an attempt may be looked up after an upgrade.
+    let id = |agent: &str| agent.split_once(' ').map(|(_, id)| id.to_owned());
+    let own = id(&user_agent(&request.attempt));
+    let named = |row: &&Fields| row.first(AGENT).is_some_and(|agent| is_ours(agent) && id(agent) == own);
     // One that carries no name and failed may be anybody's, and nobody got it.
     if ours.iter().find(named).is_some_and(has_failed) {
         return Look::Failed;

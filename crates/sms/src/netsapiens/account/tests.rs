@@ -272,6 +272,7 @@ async fn an_attempt_is_found_by_its_name_then_by_its_text() {
     let (new, old) = ("2026-11-20 18:03:12", "2026-11-20 18:02:00");
     let cases = [
         (row(Some(&agent), old, "cut by the server"), &found),
+        (row(Some("causeway/0.0.9 0123456789ab"), old, "made before an upgrade"), &found),
         (row(None, new, "Hello there"), &found),
         (row(Some("Mozilla"), new, " Hello there "), &found),
         (row(None, old, "Hello there"), &Look::NotThere),
