@@ -46,7 +46,7 @@ pub struct Config {
 
 /// S3 takes no part smaller than this, but for the last.
 const S3_PART: usize = 5 << 20;
-const S3_WRITERS: usize = 8;
+const S3_WRITERS: usize = 6;
 const FOLDER_PART: usize = 256 << 10;
 const FOLDER_WRITERS: usize = 64;
 
