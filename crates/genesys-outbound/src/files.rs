@@ -262,7 +262,7 @@ impl Room {
         Ok(())
     }
 
-    /// The same for one that is given up, unless Genesys may have it: then its agent may be looking at them.
+    /// The same for one that is given up, unless its record is open: then Genesys may have it, and its agent be looking at them.
     pub(crate) async fn take_back_of_dead(&self, message: &InboundMessage) -> Result<(), Failure> {
         let channel = self.deps.media.directory.borrow().find(&message.channel);
         if message.files.list.is_empty() || channel.is_none_or(|channel| channel.form != Form::RichMedia) {
