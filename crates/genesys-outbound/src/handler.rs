@@ -107,9 +107,7 @@ impl Handle<InboundMessage> for Room {
             return self.fetches_at(message).into_iter().collect();
         }
         let mut targets = vec![channel_target(&message.genesys, &message.channel), message.genesys.to_string()];
-        if message.unread.is_some() {
-            targets.extend(self.reads_at(&message.channel));
-        }
+        targets.extend(self.reads_at(message));
         if message.unread == Some(Unread::Media) {
             targets.extend(self.fetches_at(message));
         }

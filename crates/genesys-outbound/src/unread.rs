@@ -7,9 +7,7 @@ use anyhow::anyhow;
 use broker::{Done, Failure};
 use jiff::{SignedDuration, Timestamp};
 use ledger::{AttemptId, Begin, Effect};
-use model::{
-    Arrival, ArrivalPath, ChannelName, InboundMessage, Keyword, MessageId, NeighbourName, Queued, SessionId, Unread,
-};
+use model::{Arrival, ArrivalPath, InboundMessage, Keyword, MessageId, NeighbourName, Queued, SessionId, Unread};
 use sms::SendError;
 
 use crate::handler::{CALL_TIMEOUT, How, Room, effect, ledger_down, wait_until};
@@ -26,10 +24,15 @@ const LOOK_AGAIN: Duration = Duration::from_secs(2);
 const HOLDS: SignedDuration = SignedDuration::from_mins(10);
 
 impl Room {
-    /// What reading a channel's sessions is called among the targets.
-    pub(crate) fn reads_at(&self, channel: &ChannelName) -> Option<String> {
+    /// What reading a message's session is called among the targets. Once it waited long enough it waits for no provider
+    /// any more, and the next try gives up reading where that fails.
+    pub(crate) fn reads_at(&self, message: &InboundMessage) -> Option<String> {
+        let patience = if message.unread? == Unread::Text { LOOKED_FOR } else { HOLDS };
+        if self.deps.clock.now().duration_since(message.received_at) >= patience {
+            return None;
+        }
         let sources = self.deps.sources.borrow();
-        sources.find(channel).map(|source| target(source.provider.name()))
+        sources.find(&message.channel).map(|source| target(source.provider.name()))
     }
 
     /// A text that is told in full goes straight to its agent, unless a row that was read before is like it: then the session says

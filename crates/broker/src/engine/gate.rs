@@ -9,9 +9,11 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep_until};
 
 use crate::Pace;
-use accounts::{Accounts, Paused};
+use accounts::{Accounts, Paused, account_of};
+use pass::Pass;
 
 mod accounts;
+mod pass;
 
 /// Failures in a row that open a breaker.
 const IN_A_ROW: u32 = 5;
@@ -80,12 +82,13 @@ impl Gates {
         gate
     }
 
-    /// Waits until a call on these targets may be made; the narrowest first, so that who waits for a channel does not hold
-    /// the probe of its account.
+    /// Waits until a call on these targets may be made; the narrowest first. Nobody waits with a probe in hand: who waits for
+    /// a provider would keep everybody else of a tenant that is to be probed waiting with him.
     pub(super) async fn pass(&self, targets: &[String]) -> Result<Passes, Faulty> {
         let mut passes = Vec::with_capacity(targets.len());
         for target in targets {
-            passes.push(Gate::pass(&self.of(target), self.held).await?);
+            let pass = Gate::pass(&self.of(target), self.held, &mut passes).await?;
+            passes.push(pass);
         }
         let place = self.place(&mut passes).await?;
         Ok(Passes { passes, accounts: Arc::clone(&self.accounts), _place: place })
@@ -96,16 +99,30 @@ impl Gates {
     async fn place(&self, passes: &mut [Pass]) -> Result<Option<OwnedSemaphorePermit>, Faulty> {
         let Some(account) = passes.last().map(|pass| Arc::clone(&pass.gate)) else { return Ok(None) };
         loop {
-            let place = Arc::clone(&account.places).acquire_owned().await.ok();
-            if passes.iter().all(Pass::still_holds) {
+            let place = match Arc::clone(&account.places).try_acquire_owned() {
+                Ok(place) => Some(place),
+                Err(_) => {
+                    give_back(passes);
+                    Arc::clone(&account.places).acquire_owned().await.ok()
+                }
+            };
+            // With the place in hand: who gave it up for each probe would never come to probe a crowded account.
+            if passes.iter_mut().all(Pass::holds_again) {
                 return Ok(place);
             }
             drop(place);
-            for pass in passes.iter_mut().filter(|pass| !pass.still_holds()) {
-                pass.probe = pass.gate.wait_for_leave(self.held).await?;
+            for index in 0..passes.len() {
+                if !passes[index].holds_again() {
+                    give_back(passes);
+                    passes[index].probe = passes[index].gate.wait_for_leave(self.held).await?;
+                }
             }
         }
     }
+}
+
+fn give_back(passes: &mut [Pass]) {
+    passes.iter_mut().for_each(Pass::give_back);
 }
 
 /// The leave to make one call.
@@ -132,7 +149,8 @@ impl Passes {
         if at.is_none() && !matches!(told, Told::Well) {
             return;
         }
-        if (fault || at.is_none()) && self.accounts.is_refused(&self.passes, fault) {
+        // Only a channel is refused for its account; what else is refused is a provider's.
+        if (at.is_none() || (fault && at == Some(0))) && self.accounts.is_refused(&self.passes, fault) {
             return self.pause();
         }
         for (index, pass) in self.passes.into_iter().enumerate() {
@@ -149,7 +167,7 @@ impl Passes {
 impl Passes {
     /// The account is refused, not one of its channels: these are as good as any other, and wait for the account.
     fn pause(self) {
-        let Some(account) = self.passes.last().map(|pass| Arc::clone(&pass.gate)) else { return };
+        let Some(account) = account_of(&self.passes).map(|pass| Arc::clone(&pass.gate)) else { return };
         for gate in self.accounts.pause(&account.name) {
             gate.forgive();
         }
@@ -191,12 +209,6 @@ enum Mode {
     Probing,
 }
 
-struct Pass {
-    gate: Arc<Gate>,
-    probe: bool,
-    told: bool,
-}
-
 /// One more waits.
 struct Waiting<'a>(&'a Gate);
 
@@ -228,14 +240,37 @@ impl Gate {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn pass(gate: &Arc<Self>, held: usize) -> Result<Pass, Faulty> {
-        let probe = gate.wait_for_leave(held).await?;
+    /// Waits for its leave and its turn. What was passed `before` it is not probed meanwhile.
+    async fn pass(gate: &Arc<Self>, held: usize, before: &mut [Pass]) -> Result<Pass, Faulty> {
+        let probe = match gate.leave_at_once() {
+            Some(probe) => probe,
+            None => {
+                give_back(before);
+                gate.wait_for_leave(held).await?
+            }
+        };
         // Made before the wait for a turn: should that be cut short, the drop of the pass lets somebody else probe.
         let pass = Pass { gate: Arc::clone(gate), probe, told: false };
         if let Some(turn) = gate.turn() {
+            if turn > Instant::now() {
+                give_back(before);
+            }
             sleep_until(turn).await;
         }
         Ok(pass)
+    }
+
+    /// Whether the breaker lets a call through now; `true` when that call is its probe.
+    fn leave_at_once(&self) -> Option<bool> {
+        let mut state = self.lock();
+        match state.mode {
+            Mode::Closed => Some(false),
+            Mode::Open { until } if until <= Instant::now() => {
+                state.mode = Mode::Probing;
+                Some(true)
+            }
+            Mode::Open { .. } | Mode::Probing => None,
+        }
     }
 
     /// Waits until the breaker lets a call through; `true` when that call is its probe.
@@ -322,72 +357,6 @@ impl State {
     fn fails_often(&self) -> bool {
         let failed = self.recent.iter().filter(|(_, well)| !well).count();
         self.in_a_row >= IN_A_ROW || (self.recent.len() >= ENOUGH && failed * 2 >= self.recent.len())
-    }
-}
-
-impl Pass {
-    /// Whether the breaker has not opened since it let this call through.
-    fn still_holds(&self) -> bool {
-        self.probe || self.gate.lock().mode == Mode::Closed
-    }
-
-    fn well(mut self) {
-        self.told = true;
-        let gate = Arc::clone(&self.gate);
-        let mut state = gate.lock();
-        state.record(true);
-        // A call that began before the breaker opened does not close it: its probe decides.
-        if self.probe {
-            state.wait = FIRST;
-            state.fault = None;
-            state.recent.clear();
-            gate.set(&mut state, Mode::Closed);
-            tracing::info!(target = gate.name, "answers again");
-        }
-    }
-
-    fn failed(mut self, after: Option<Duration>, fault: bool) {
-        self.told = true;
-        let gate = Arc::clone(&self.gate);
-        let now = Instant::now();
-        let mut state = gate.lock();
-        state.record(false);
-        if fault {
-            state.fault.get_or_insert(now);
-        }
-        let asked = after.map(|after| now + after.min(LONGEST_ASKED));
-        match state.mode {
-            // Others that were under way when it opened: they only prolong it, where they were told for how long.
-            Mode::Open { until } if !self.probe => {
-                if let Some(asked) = asked.filter(|asked| *asked > until) {
-                    gate.set(&mut state, Mode::Open { until: asked });
-                }
-            }
-            Mode::Probing if !self.probe => {}
-            Mode::Closed | Mode::Open { .. } | Mode::Probing => {
-                if self.probe || asked.is_some() || state.fails_often() {
-                    let until = asked.unwrap_or(now + state.wait);
-                    state.wait = (state.wait * 2).min(LONGEST);
-                    gate.set(&mut state, Mode::Open { until });
-                    if !self.probe {
-                        let seconds = until.duration_since(now).as_secs();
-                        tracing::warn!(target = gate.name, seconds, "in trouble; calls to it wait");
-                    }
-                }
-            }
-        }
-    }
-}
-
-impl Drop for Pass {
-    fn drop(&mut self) {
-        // A probe that told nothing decides nothing: the next one does.
-        if self.probe && !self.told {
-            let mut state = self.gate.lock();
-            if state.mode == Mode::Probing {
-                self.gate.set(&mut state, Mode::Open { until: Instant::now() });
-            }
-        }
     }
 }
 

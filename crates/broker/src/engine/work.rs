@@ -22,6 +22,9 @@ const DETAIL: usize = 500;
 /// whoever waited minutes for a neighbour would wait on, long after it is back.
 const HOUSE: Duration = Duration::from_secs(2);
 
+/// How often a message that waits for its leave is asked anew whom it calls.
+const LOOK: Duration = Duration::from_secs(30);
+
 /// What the messages of one queue are worked on with.
 pub(super) struct Worker<M, H> {
     pub(super) queue: QueueName,
@@ -66,7 +69,7 @@ enum Step {
 enum Leave {
     Given(Passes),
     Refused(Faulty),
-    /// The message expired meanwhile.
+    /// The message expired meanwhile, or calls others by now.
     Late,
     Ended,
 }
@@ -115,7 +118,7 @@ impl<M: Taken, H: Handle<M>> Worker<M, H> {
             let Some(left) = self.time_left(message) else {
                 return self.reject(message, DeadReason::Expired, "older than it may be", failed, ended).await;
             };
-            let passes = match self.leave_to_call(&targets, left, ended).await {
+            let passes = match self.leave_to_call(message, &targets, left, ended).await {
                 Leave::Given(passes) => passes,
                 Leave::Refused(Faulty { target }) => {
                     let told = format!("{target} refuses every call; mend its configuration and replay");
@@ -177,13 +180,24 @@ impl<M: Taken, H: Handle<M>> Worker<M, H> {
     }
 
     /// Waits for pace and breakers.
-    async fn leave_to_call(&self, targets: &[String], left: Duration, ended: &CancellationToken) -> Leave {
+    async fn leave_to_call(&self, message: &M, targets: &[String], left: Duration, ended: &CancellationToken) -> Leave {
         tokio::select! {
             biased;
             passed = self.gates.pass(targets) => passed.map_or_else(Leave::Refused, Leave::Given),
             () = tokio::time::sleep(left) => Leave::Late,
+            () = self.calls_others(message, targets) => Leave::Late,
             () = self.shutdown.stopping() => Leave::Ended,
             () = ended.cancelled() => Leave::Ended,
+        }
+    }
+
+    /// Waits until a message calls others than it did: only one of those that wait for a breaker comes to be tried.
+    async fn calls_others(&self, message: &M, targets: &[String]) {
+        loop {
+            tokio::time::sleep(LOOK).await;
+            if self.handler.targets(message) != targets {
+                return;
+            }
         }
     }
 

@@ -15,6 +15,11 @@ const CHANNELS: usize = 2;
 /// Told that an account pauses, or goes on.
 pub(in crate::engine) type Paused = Box<dyn Fn(&str, bool) + Send + Sync>;
 
+/// The account of a call's channel, which comes after it. What is wider is a provider that is asked beside it.
+pub(super) fn account_of(passes: &[Pass]) -> Option<&Pass> {
+    passes.get(1)
+}
+
 /// What was called on the channels of each account lately.
 pub(super) struct Accounts {
     known: Mutex<HashMap<String, Account>>,
@@ -35,10 +40,7 @@ impl Accounts {
 
     /// Takes note of a call, and says whether its account is to be taken for refused: every channel called lately was.
     pub(super) fn is_refused(&self, passes: &[Pass], fault: bool) -> bool {
-        let (Some(channel), Some(account)) = (passes.first(), passes.last()) else { return false };
-        if passes.len() < 2 {
-            return false;
-        }
+        let (Some(channel), Some(account)) = (passes.first(), account_of(passes)) else { return false };
         let now = Instant::now();
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let of = known.entry(account.gate.name.clone()).or_default();

@@ -255,3 +255,84 @@ async fn what_is_away_in_the_house_opens_nobodys_breaker() {
     }
     assert!(may_call(&gates, &["sales", "crexendo"]));
 }
+
+/// A tenant that is to be probed, and beside it a provider that is down for a minute.
+async fn tenant_to_probe(gates: &Gates) -> Vec<String> {
+    let minute = Some(Duration::from_secs(60));
+    let names = ["sales", "main", "crexendo/sessions"];
+    call(gates, &["sales", "main"], &Told::Trouble { target: "main", after: Some(FIRST) }).await;
+    call(gates, &["other", "else", names[2]], &Told::Trouble { target: names[2], after: minute }).await;
+    advance(FIRST).await;
+    targets(&names)
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_a_provider_leaves_the_probe_of_the_tenant_to_others() {
+    let gates = gates();
+    let names = tenant_to_probe(&gates).await;
+    let mut waits = Box::pin(gates.pass(&names));
+    assert!(waits.as_mut().now_or_never().is_none());
+    let probe =
+        gates.pass(&targets(&["sales", "main"])).now_or_never().expect("the probe is free").expect("not refused");
+    assert!(probe.is_probe());
+    probe.told(&Told::Well);
+    assert!(may_call(&gates, &["support", "main"]));
+    advance(Duration::from_secs(60)).await;
+    assert!(waits.now_or_never().expect("the provider is due").expect("not refused").is_probe());
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_a_place_leaves_the_probe_to_others_and_has_it_with_the_place() {
+    let gates = gates();
+    let mut under_way = take_all_places(&gates).await;
+    call(&gates, &["sales"], &Told::Trouble { target: "sales", after: Some(FIRST) }).await;
+    advance(FIRST).await;
+    let names = targets(&["sales", "crexendo"]);
+    let mut waits = Box::pin(gates.pass(&names));
+    assert!(waits.as_mut().now_or_never().is_none(), "all places are taken");
+    let other = gates.pass(&targets(&["sales", "other"])).now_or_never().expect("the probe is free");
+    assert!(other.expect("not refused").is_probe());
+    under_way.pop().expect("one of them").told(&Told::Nothing);
+    assert!(waits.now_or_never().expect("there is a place").expect("not refused").is_probe());
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_a_breaker_again_leaves_the_probe_of_the_wider_to_others() {
+    let gates = gates();
+    let mut under_way = take_all_places(&gates).await;
+    let names = targets(&["sales", "main", "crexendo"]);
+    let mut waits = Box::pin(gates.pass(&names));
+    assert!(waits.as_mut().now_or_never().is_none(), "all places are taken");
+    call(&gates, &["main"], &Told::Trouble { target: "main", after: Some(FIRST) }).await;
+    call(&gates, &["sales"], &Told::Trouble { target: "sales", after: Some(FIRST) }).await;
+    advance(FIRST).await;
+    let main = gates.pass(&targets(&["main"])).await.expect("it is due");
+    under_way.clear();
+    assert!(waits.as_mut().now_or_never().is_none(), "the tenant is probed by another");
+    let sales = gates.pass(&targets(&["sales"])).now_or_never().expect("the probe is free").expect("not refused");
+    assert!(main.is_probe() && sales.is_probe());
+    sales.told(&Told::Well);
+    main.told(&Told::Well);
+    assert!(!waits.now_or_never().expect("all answer").expect("not refused").is_probe());
+}
+
+#[tokio::test(start_paused = true)]
+async fn channels_that_are_refused_pause_their_tenant_and_not_a_provider_asked_beside_it() {
+    let (gates, told) = told_gates();
+    for channel in ["sales", "support"] {
+        call(&gates, &[channel, "main", "crexendo/sessions"], &Told::Fault { target: channel }).await;
+    }
+    assert_eq!(*told.lock().unwrap(), [true]);
+    assert!(may_call(&gates, &["crexendo/sessions"]) && !may_call(&gates, &["third", "main"]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusing_provider_pauses_no_tenant() {
+    let (gates, told) = told_gates();
+    for channel in ["sales", "support"] {
+        let provider = format!("of-{channel}/sessions");
+        call(&gates, &[channel, "main", &provider], &Told::Fault { target: &provider }).await;
+    }
+    assert!(told.lock().unwrap().is_empty() && may_call(&gates, &["sales", "main"]));
+    assert!(!may_call(&gates, &["sales", "main", "of-sales/sessions"]));
+}
