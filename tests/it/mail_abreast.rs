@@ -4,14 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
-use email::listen::{ListenConfig, SmtpLimits, Store, StoreError, serve};
+use email::listen::{SmtpLimits, Store, StoreError, serve};
 use email::read::{Context, Limits, read};
 use runtime::Shutdown;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::mail_in::{HELP, mail_settings};
+use crate::mail_in::{HELP, consumers_server, mail_settings};
 use crate::neighbours::SOON;
 use crate::settings::{MAIL_DOMAIN, Queues};
 use crate::world::{World, on_both_brokers};
@@ -64,15 +64,7 @@ impl Slow {
                 answered
             }
         });
-        let config = ListenConfig {
-            name: "mx.consumer.example".to_owned(),
-            allowed: vec!["127.0.0.1/32".parse().expect("a network")],
-            domains: vec!["consumer.example".to_owned()],
-            tls: None,
-            require_tls: false,
-            spool: std::env::temp_dir(),
-            limits: SmtpLimits { store: SOON, ..SmtpLimits::default() },
-        };
+        let config = consumers_server(SmtpLimits { store: SOON, ..SmtpLimits::default() });
         let (shutdown, mut tasks) = (Shutdown::new(), JoinSet::new());
         tasks.spawn(serve(listener, config, store, shutdown.clone()));
         Self { at, books, answers, shutdown, _tasks: tasks }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use email::listen::{ListenConfig, SmtpLimits};
 use sandbox::ReceivedMessage;
 use test_support::{Postfix, RabbitNode, Version, own_nodes};
 use tokio::task::block_in_place;
@@ -52,6 +53,19 @@ pub(crate) fn mail_settings(queues: Queues, provider: &str, channel: &str) -> Se
         "#
     );
     Settings { more, ..Settings::on(queues) }
+}
+
+/// How consumers' mail server listens in a test that is that server.
+pub(crate) fn consumers_server(limits: SmtpLimits) -> ListenConfig {
+    ListenConfig {
+        name: "mx.consumer.example".to_owned(),
+        allowed: vec!["127.0.0.1/32".parse().expect("a network")],
+        domains: vec!["consumer.example".to_owned()],
+        tls: None,
+        require_tls: false,
+        spool: std::env::temp_dir(),
+        limits,
+    }
 }
 
 fn listening(queues: Queues, at: SocketAddr, channel: &str) -> Settings {

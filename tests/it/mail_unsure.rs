@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use email::listen::{ListenConfig, SmtpLimits, Store, StoreError, serve};
+use email::listen::{SmtpLimits, Store, StoreError, serve};
 use email::read::{Context, Limits, read};
 use model::Family;
 use runtime::Shutdown;
@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use crate::mail::settings;
-use crate::mail_in::{ANN, HELP};
+use crate::mail_in::{ANN, HELP, consumers_server};
 use crate::settings::{MAIL_DOMAIN, Queues};
 use crate::town::address;
 use crate::world::World;
@@ -58,15 +58,7 @@ impl Silent {
                 if silent.load(Ordering::SeqCst) { std::future::pending().await } else { Ok(()) }
             }
         });
-        let config = ListenConfig {
-            name: "mx.consumer.example".to_owned(),
-            allowed: vec!["127.0.0.1/32".parse().expect("a network")],
-            domains: vec!["consumer.example".to_owned()],
-            tls: None,
-            require_tls: false,
-            spool: std::env::temp_dir(),
-            limits: SmtpLimits::default(),
-        };
+        let config = consumers_server(SmtpLimits::default());
         self.tasks.spawn(serve(listener, config, store, self.shutdown.clone()));
     }
 

@@ -19,7 +19,7 @@ pub use genesys::{
     ReceivedEmail, ReceivedMessage, ReceivedReceipt, Redelivery, Refusal, SimChannel, SimInteraction, SimMedia,
     WebhookAnswer, WebhookState, sign,
 };
-pub use mail::{Brought, ConsumerMail, DeliveredMail, MailFaults, MailFile, MailSim, OutgoingState};
+pub use mail::{Brought, ConsumerMail, DeliveredMail, MailFaults, MailFile, MailSim, OutgoingState, SmtpWire};
 pub use netsapiens::{
     ConsumerFile, ConsumerSms, EventOptions, NetSapiensFaults, NetSapiensSim, NetSapiensSimConfig, SendAnswer, SentSms,
     SimLogin, SimNumber, SimSubscription,

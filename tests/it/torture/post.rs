@@ -3,11 +3,9 @@
 
 use std::time::Duration;
 
-use anyhow::Context;
 use runtime::Shutdown;
-use sandbox::MailSim;
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufStream};
-use tokio::net::{TcpListener, TcpStream};
+use sandbox::{MailSim, SmtpWire};
+use tokio::net::TcpListener;
 use tokio::time::timeout;
 
 use crate::mail_in::HELP;
@@ -54,44 +52,22 @@ impl Post {
     }
 
     async fn converse(&self, consumer: &str, number: u32, hangs_up: bool) -> anyhow::Result<bool> {
-        let mut wire = BufStream::new(TcpStream::connect(self.inward.address()).await?);
-        answer(&mut wire).await?;
-        for line in
-            ["EHLO mail.consumer.example", &format!("MAIL FROM:<{consumer}>"), &format!("RCPT TO:<{HELP}>"), "DATA"]
-        {
-            say(&mut wire, &format!("{line}\r\n")).await?;
-            if answer(&mut wire).await? >= 400 {
-                return Ok(false);
-            }
+        let (server, helo) = (self.inward.address(), "mail.consumer.example");
+        let (mut wire, code) = SmtpWire::open(server, helo, (consumer, HELP), SILENT).await?;
+        if code >= 400 {
+            return Ok(false);
         }
         let local = consumer.split('@').next().unwrap_or_default();
         let content = format!(
             "From: <{consumer}>\r\nTo: <{HELP}>\r\nSubject: Order {number}\r\nMessage-ID: <{local}.{number}@consumer.example>\r\n\
              Date: Fri, 20 Nov 2026 10:15:30 +0000\r\n\r\n{number}\r\n.\r\n"
         );
-        say(&mut wire, &content).await?;
+        wire.say(&content).await?;
         if hangs_up {
             return Ok(false);
         }
-        let code = answer(&mut wire).await?;
+        let code = wire.answer().await?;
         anyhow::ensure!(code < 500, "a good mail is refused for good: {code}");
         Ok(code < 300)
-    }
-}
-
-async fn say(wire: &mut BufStream<TcpStream>, text: &str) -> anyhow::Result<()> {
-    wire.write_all(text.as_bytes()).await?;
-    Ok(wire.flush().await?)
-}
-
-/// The code of the next answer.
-async fn answer(wire: &mut BufStream<TcpStream>) -> anyhow::Result<u16> {
-    loop {
-        let mut line = String::new();
-        timeout(SILENT, wire.read_line(&mut line)).await??;
-        let (code, rest) = line.split_at_checked(3).context("the connection was closed")?;
-        if !rest.starts_with('-') {
-            return code.parse().context("an answer begins with a number");
-        }
     }
 }

@@ -262,21 +262,13 @@ impl Gate {
 
     /// Whether the breaker lets a call through now; `true` when that call is its probe.
     fn leave_at_once(&self) -> Option<bool> {
-        let mut state = self.lock();
-        match state.mode {
-            Mode::Closed => Some(false),
-            Mode::Open { until } if until <= Instant::now() => {
-                state.mode = Mode::Probing;
-                Some(true)
-            }
-            Mode::Open { .. } | Mode::Probing => None,
-        }
+        self.lock().leave(Instant::now())
     }
 
     /// Waits until the breaker lets a call through; `true` when that call is its probe.
     async fn wait_for_leave(&self, held: usize) -> Result<bool, Faulty> {
-        if self.lock().mode == Mode::Closed {
-            return Ok(false);
+        if let Some(probe) = self.leave_at_once() {
+            return Ok(probe);
         }
         self.lock().waiting += 1;
         let _waiting = Waiting(self);
@@ -287,19 +279,17 @@ impl Gate {
             let until = {
                 let now = Instant::now();
                 let mut state = self.lock();
+                if let Some(probe) = state.leave(now) {
+                    return Ok(probe);
+                }
                 match state.mode {
-                    Mode::Closed => return Ok(false),
-                    Mode::Open { until } if until <= now => {
-                        state.mode = Mode::Probing;
-                        return Ok(true);
-                    }
                     Mode::Open { until } => {
                         if state.holds_too_much(held, now) {
                             return Err(Faulty { target: self.name.clone() });
                         }
                         Some(state.fault.map_or(until, |since| until.min((since + FAULT_HOLDS).max(now + FIRST))))
                     }
-                    Mode::Probing => None,
+                    Mode::Closed | Mode::Probing => None,
                 }
             };
             match until {
@@ -339,6 +329,18 @@ impl Gate {
 }
 
 impl State {
+    /// Whether a call may be made now; `true` when it is the probe.
+    fn leave(&mut self, now: Instant) -> Option<bool> {
+        match self.mode {
+            Mode::Closed => Some(false),
+            Mode::Open { until } if until <= now => {
+                self.mode = Mode::Probing;
+                Some(true)
+            }
+            Mode::Open { .. } | Mode::Probing => None,
+        }
+    }
+
     /// Whether a refused target has held a message long enough, or as many as it may; one stays as its probe.
     fn holds_too_much(&self, held: usize, now: Instant) -> bool {
         let long = self.fault.is_some_and(|since| since + FAULT_HOLDS <= now);

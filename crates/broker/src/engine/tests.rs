@@ -289,3 +289,67 @@ async fn what_is_away_in_the_house_itself_is_asked_again_soon() {
     running.join_next().await.unwrap().unwrap().unwrap();
     broker.close().await;
 }
+
+/// Message 1 finds its neighbour down for an hour. Message 2 calls the same one, until it is told not to.
+struct Turning {
+    tried: watch::Sender<bool>,
+    asked: watch::Sender<u32>,
+    turned: watch::Receiver<bool>,
+    done: watch::Sender<bool>,
+}
+
+impl Handle<InboundMessage> for Turning {
+    fn targets(&self, message: &InboundMessage) -> Vec<String> {
+        if message.id.as_str() == "2" {
+            self.asked.send_modify(|asked| *asked += 1);
+            if *self.turned.borrow() {
+                return Vec::new();
+            }
+        }
+        vec!["down".to_owned()]
+    }
+
+    async fn handle(&self, message: &InboundMessage, _: u32) -> Result<Done, Failure> {
+        if message.id.as_str() == "2" {
+            self.done.send_replace(true);
+            return Ok(Done::Done);
+        }
+        self.tried.send_replace(true);
+        let cause = anyhow::anyhow!("it is down");
+        Err(Failure::Unavailable { target: "down".to_owned(), after: Some(Duration::from_secs(3600)), cause })
+    }
+
+    async fn before_dead_letter(&self, _: &InboundMessage, _: &Rejection) -> Result<(), Failure> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn who_waits_for_a_breaker_is_asked_again_whom_it_calls() {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = Clock::system();
+    let broker = open(&folder, &clock).await;
+    let (tried, mut was_tried) = watch::channel(false);
+    let (asked, mut was_asked) = watch::channel(0);
+    let (turn, turned) = watch::channel(false);
+    let (done, mut is_done) = watch::channel(false);
+    let shutdown = Shutdown::new();
+    let mut running = JoinSet::new();
+    let (consumer, stop) = (broker.clone(), shutdown.clone());
+    let handler = Arc::new(Turning { tried, asked, turned, done });
+    broker.publish(&message(1, clock.now())).await.unwrap();
+    running.spawn(async move { consumer.consume(consume(neighbour()), handler, stop).await });
+    timeout(DEADLINE, was_tried.wait_for(|tried| *tried)).await.unwrap().unwrap();
+    let other = InboundMessage { from: Address::mail("c@d.example").unwrap(), ..message(2, clock.now()) };
+    broker.publish(&other).await.unwrap();
+    timeout(DEADLINE, was_asked.wait_for(|asked| *asked == 1)).await.unwrap().unwrap();
+    assert!(!*is_done.borrow(), "the breaker is open");
+    turn.send_replace(true);
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(31)).await;
+    tokio::time::resume();
+    timeout(DEADLINE, is_done.wait_for(|done| *done)).await.unwrap().unwrap();
+    shutdown.begin();
+    running.join_next().await.unwrap().unwrap().unwrap();
+    broker.close().await;
+}

@@ -4,13 +4,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
 use runtime::Shutdown;
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufStream};
-use tokio::net::TcpStream;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
 use super::state::{OutgoingState, State};
+use super::wire::SmtpWire;
 
 /// Between two tries; a real server waits for minutes.
 const AGAIN: Duration = Duration::from_secs(2);
@@ -66,43 +64,14 @@ fn settle(state: &State, message_id: &str, ended: OutgoingState) {
 
 /// One conversation; the code that ended it.
 async fn hand_over(company: SocketAddr, letter: &Letter, domain: &str) -> anyhow::Result<u16> {
-    let stream = timeout(SILENT, TcpStream::connect(company)).await??;
-    let mut wire = BufStream::new(stream);
-    let begun = [
-        None,
-        Some(format!("EHLO mail.{domain}")),
-        Some(format!("MAIL FROM:<{}>", letter.from)),
-        Some(format!("RCPT TO:<{}>", letter.to)),
-        Some("DATA".to_owned()),
-    ];
-    for command in begun {
-        if let Some(command) = command {
-            say(&mut wire, &format!("{command}\r\n")).await?;
-        }
-        let code = answer(&mut wire).await?;
-        if code >= 400 {
-            return Ok(code);
-        }
+    let helo = format!("mail.{domain}");
+    let (mut wire, code) = SmtpWire::open(company, &helo, (&letter.from, &letter.to), SILENT).await?;
+    if code >= 400 {
+        return Ok(code);
     }
     let stuffed = letter.content.replace("\r\n.", "\r\n..");
-    say(&mut wire, &format!("{stuffed}{}.\r\n", if stuffed.ends_with("\r\n") { "" } else { "\r\n" })).await?;
-    let code = answer(&mut wire).await?;
-    say(&mut wire, "QUIT\r\n").await?;
+    wire.say(&format!("{stuffed}{}.\r\n", if stuffed.ends_with("\r\n") { "" } else { "\r\n" })).await?;
+    let code = wire.answer().await?;
+    wire.say("QUIT\r\n").await?;
     Ok(code)
-}
-
-async fn say(wire: &mut BufStream<TcpStream>, text: &str) -> anyhow::Result<()> {
-    wire.write_all(text.as_bytes()).await?;
-    Ok(wire.flush().await?)
-}
-
-async fn answer(wire: &mut BufStream<TcpStream>) -> anyhow::Result<u16> {
-    loop {
-        let mut line = String::new();
-        timeout(SILENT, wire.read_line(&mut line)).await??;
-        let (code, rest) = line.split_at_checked(3).context("the company closed the connection")?;
-        if !rest.starts_with('-') {
-            return code.parse().context("an answer begins with a number");
-        }
-    }
 }

@@ -7,11 +7,13 @@ mod faults;
 mod serve;
 mod sim;
 mod state;
+mod wire;
 
 pub use compose::{ConsumerMail, MailFile};
 pub use faults::MailFaults;
 pub use sim::MailSim;
 pub use state::{Brought, DeliveredMail, OutgoingState};
+pub use wire::SmtpWire;
 
 #[cfg(test)]
 mod tests;
