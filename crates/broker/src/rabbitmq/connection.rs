@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::link::{self, News, RECONNECT, Watch};
+use super::link::{self, News, RECONNECT, Watch, answered};
 use super::presence::{self, Presence};
 use super::share::Wish;
 use super::subscription::Subscription;
@@ -173,12 +173,13 @@ impl Connection {
 
     pub(crate) async fn queues(&self) -> anyhow::Result<Vec<QueueReport>> {
         let link = self.consuming().await?;
-        let mut channel = link.create_channel().await?;
+        let mut channel = answered(&link, link.create_channel()).await?;
         let mut reports = Vec::new();
         for queue in self.shared.topology.work_queues().iter().chain(&Topology::dead_queues()) {
             let name = queue.to_string();
             let options = QueueDeclareOptions::durable().passive();
-            match channel.queue_declare(name.as_str().into(), options, FieldTable::default()).await {
+            let declared = channel.queue_declare(name.as_str().into(), options, FieldTable::default());
+            match answered(&link, declared).await {
                 Ok(found) => reports.push(QueueReport {
                     queue: name,
                     ready: u64::from(found.message_count()),
@@ -187,11 +188,11 @@ impl Connection {
                     oldest_seconds: None,
                 }),
                 // A queue that is missing is told of by the state; the others are still of interest.
-                Err(error) if code(&error).is_some() => channel = link.create_channel().await?,
+                Err(error) if code(&error).is_some() => channel = answered(&link, link.create_channel()).await?,
                 Err(error) => return Err(anyhow!(told(&error))),
             }
         }
-        let _closed_or_gone = channel.close(200, "looked".into()).await;
+        let _closed_or_gone = answered(&link, channel.close(200, "looked".into())).await;
         Ok(reports)
     }
 
@@ -284,8 +285,9 @@ impl Publishing {
         let link = link.map_err(|error| Wrong::Connection(format!("{error:#}")))?;
         let watch = Watch::new(Arc::clone(&link));
         Surveyor::new(&link, &self.config).walk(&self.topology).await?;
-        let channel = link.create_channel().await.map_err(lost)?;
-        channel.confirm_select(ConfirmSelectOptions::default()).await.map_err(lost)?;
+        let channel = answered(&link, link.create_channel()).await.map_err(lost)?;
+        let confirms = channel.confirm_select(ConfirmSelectOptions::default());
+        answered(&link, confirms).await.map_err(lost)?;
         self.channel.send_replace(Some(channel));
         Ok((link, watch))
     }
@@ -300,7 +302,7 @@ impl Publishing {
                 News::Unblocked => self.tell(State::Ready),
                 News::Gone(why) => return self.tell(State::Connecting(why)),
                 News::Stopped => {
-                    let _closed_or_gone = link.close(200, "closed".into()).await;
+                    link::close(&link).await;
                     return;
                 }
             }
@@ -373,7 +375,7 @@ impl Consuming {
         match why {
             Some(why) => tracing::warn!(why, "the consuming connection was lost; it is made again"),
             None => {
-                let _closed_or_gone = link.close(200, "closed".into()).await;
+                link::close(&link).await;
             }
         }
     }

@@ -4,6 +4,7 @@
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{anyhow, bail};
@@ -17,7 +18,8 @@ use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::connection::Connection;
-use super::subscription::{SETTLED, acks_arrived};
+use super::link::answered;
+use super::subscription::{SETTLED, acks_arrived, close};
 use super::{properties, told};
 use crate::letters::no_such_queue;
 use crate::{Letter, QueueName, Sift, Sifted, Sifting};
@@ -28,6 +30,7 @@ const QUIET: Duration = Duration::from_millis(150);
 
 /// A walk through the dead letters of a family, from the oldest on.
 struct Walk {
+    link: Arc<lapin::Connection>,
     channel: Channel,
     queue: QueueName,
     consumer: Consumer,
@@ -39,20 +42,20 @@ impl Walk {
     async fn begin(connection: &Connection, family: Family, limit: usize) -> anyhow::Result<Self> {
         let link = connection.consuming().await?;
         let failed = |error: lapin::Error| anyhow!(told(&error));
-        let channel = link.create_channel().await.map_err(failed)?;
+        let channel = answered(&link, link.create_channel()).await.map_err(failed)?;
         let queue = QueueName::Dead(family);
         let name = queue.to_string();
         // What is kept stays in hand to the end, so all of it must fit there.
         let in_hand = u16::try_from(limit).unwrap_or(u16::MAX);
-        channel.basic_qos(in_hand, BasicQosOptions::default()).await.map_err(failed)?;
+        answered(&link, channel.basic_qos(in_hand, BasicQosOptions::default())).await.map_err(failed)?;
         // Consumers that end with a channel give back what they hold in the order of their tags (3.x) or of their making, and
         // this one is to be the first by both. Tags of gets are numbers.
         let tag = format!("!causeway-{}", Uuid::new_v4().simple());
         let options = BasicConsumeOptions::default();
         let consuming =
             channel.basic_consume(name.as_str().into(), tag.as_str().into(), options, FieldTable::default());
-        let consumer = consuming.await.map_err(failed)?;
-        Ok(Self { channel, queue, consumer, left: usize::from(in_hand) })
+        let consumer = answered(&link, consuming).await.map_err(failed)?;
+        Ok(Self { link, channel, queue, consumer, left: usize::from(in_hand) })
     }
 
     /// The next letter; `None` after the last.
@@ -64,8 +67,8 @@ impl Walk {
         if come.is_none() {
             // Its answer comes after everything the consumer was given before it.
             let name = self.queue.to_string();
-            let asked = self.channel.basic_get(name.as_str().into(), BasicGetOptions::default()).await;
-            asked.map_err(|error| anyhow!(told(&error)))?;
+            let asked = self.channel.basic_get(name.as_str().into(), BasicGetOptions::default());
+            answered(&self.link, asked).await.map_err(|error| anyhow!(told(&error)))?;
             come = self.come().await?;
         }
         self.left -= 1;
@@ -91,9 +94,7 @@ impl Walk {
                 tracing::warn!(queue = %self.queue, "the acks did not arrive in time; some dead letters may still be there");
             }
         }
-        if let Err(error) = self.channel.close(200, "walked".into()).await {
-            tracing::debug!(error = told(&error), "a channel was gone before it was closed");
-        }
+        close(&self.channel, "walked").await;
     }
 }
 

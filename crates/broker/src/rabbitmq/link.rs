@@ -1,5 +1,6 @@
 //! One connection to RabbitMQ, made again and again.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use lapin::uri::AMQPUri;
 use lapin::{ConnectionProperties, Event};
 use runtime::{Backoff, Shutdown};
 use secrecy::ExposeSecret;
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use super::told;
 use crate::RabbitMqConfig;
@@ -25,6 +26,10 @@ const CONNECT: Duration = Duration::from_secs(10);
 const HEARTBEAT: u16 = 10;
 /// How soon a connection that died without a word is noticed, beside its heartbeats.
 const LOOK: Duration = Duration::from_secs(1);
+/// For one answer. A queue of a cluster that has just come up takes its time to elect a leader.
+const ANSWER: Duration = Duration::from_secs(30);
+/// For a goodbye, which a peer that is gone never answers.
+const GOODBYE: Duration = Duration::from_secs(5);
 
 /// Connects under a name that RabbitMQ's management shows.
 pub(super) async fn connect(config: &RabbitMqConfig, name: &str) -> anyhow::Result<Arc<lapin::Connection>> {
@@ -33,6 +38,38 @@ pub(super) async fn connect(config: &RabbitMqConfig, name: &str) -> anyhow::Resu
     let connecting = lapin::Connection::connect_uri_with_config(uri(config)?, properties, tls, default_runtime()?);
     let connected = timeout(CONNECT, connecting).await.context("no answer in time")?;
     Ok(Arc::new(connected.map_err(|error| anyhow::anyhow!(told(&error)))?))
+}
+
+/// The answer to what was asked over a connection, or an error in time.
+///
+/// lapin forgets a question that is put to a connection just as it dies (`create_channel` behind the end of its queue of
+/// commands, 4.12), and who asked would wait for ever.
+pub(super) async fn answered<T>(
+    link: &lapin::Connection,
+    asked: impl Future<Output = lapin::Result<T>>,
+) -> lapin::Result<T> {
+    tokio::select! {
+        biased;
+        answer = asked => answer,
+        () = lost(link) => Err(io::Error::new(io::ErrorKind::ConnectionAborted, "the connection was lost").into()),
+        () = sleep(ANSWER) => {
+            let why = format!("RabbitMQ did not answer within {} seconds", ANSWER.as_secs());
+            Err(io::Error::new(io::ErrorKind::TimedOut, why).into())
+        }
+    }
+}
+
+/// Waits for the end of a connection, and a little for the error that says why.
+async fn lost(link: &lapin::Connection) {
+    while link.status().connected() {
+        sleep(LOOK).await;
+    }
+    sleep(LOOK).await;
+}
+
+/// Closes a connection; one that is gone is as good as closed.
+pub(super) async fn close(link: &lapin::Connection) {
+    let _closed_or_gone = timeout(GOODBYE, link.close(200, "closed".into())).await;
 }
 
 /// The URL as it was given; where it says nothing of heartbeats, ours.

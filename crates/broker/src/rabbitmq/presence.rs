@@ -16,6 +16,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::connection::Links;
+use super::link::answered;
 use super::told;
 
 const EXCHANGE: &str = "amq.topic";
@@ -74,8 +75,8 @@ impl Presence {
         let alive = |link: &Option<Arc<lapin::Connection>>| link.as_ref().is_some_and(|link| link.status().connected());
         let link = self.links.wait_for(alive).await.context("the connection is closed")?.clone();
         let link = link.context("the connection is gone again")?;
-        let channel = link.create_channel().await.map_err(|error| anyhow::anyhow!(told(&error)))?;
-        let mut words = self.listen(&channel).await.map_err(|error| anyhow::anyhow!(told(&error)))?;
+        let channel = answered(&link, link.create_channel()).await.map_err(|error| anyhow::anyhow!(told(&error)))?;
+        let mut words = answered(&link, self.listen(&channel)).await.map_err(|error| anyhow::anyhow!(told(&error)))?;
         let mut seen = HashMap::from([(self.id.clone(), Instant::now())]);
         self.say(&channel, "hello").await?;
         let mut ticks = interval(EVERY);

@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use super::acks::{Frame, Window};
 use super::connection::{Connection, Links};
+use super::link::answered;
 use super::share::Wish;
 use super::{properties, told};
 use crate::QueueName;
@@ -46,8 +47,8 @@ impl Subscription {
         prefetch: u16,
     ) -> Result<Self, Lost> {
         let lost = |error: lapin::Error| Lost(format!("queue {queue}: {}", told(&error)));
-        let channel = link.create_channel().await.map_err(lost)?;
-        channel.basic_qos(prefetch, BasicQosOptions::default()).await.map_err(lost)?;
+        let channel = answered(link, link.create_channel()).await.map_err(lost)?;
+        answered(link, channel.basic_qos(prefetch, BasicQosOptions::default())).await.map_err(lost)?;
         // A tag is never used twice: after a consumer timeout the broker still knows the old one.
         let tag = format!("causeway-{}", Uuid::new_v4().simple());
         let name = queue.to_string();
@@ -57,7 +58,7 @@ impl Subscription {
         let mut arguments = FieldTable::default();
         arguments.insert("x-priority".into(), AMQPValue::LongInt(priority));
         let consumer = channel.basic_consume(name.as_str().into(), tag.as_str().into(), options, arguments);
-        let consumer = consumer.await.map_err(lost)?;
+        let consumer = answered(link, consumer).await.map_err(lost)?;
         let window = Mutex::new(Window::default());
         Ok(Self { connection, channel, consumer, links, queue: queue.clone(), wish, priority, window, ended: false })
     }
@@ -113,9 +114,16 @@ impl Subscription {
                 }
             }
         }
-        if let Err(error) = self.channel.close(200, "handed back".into()).await {
-            tracing::debug!(error = told(&error), "a channel was gone before it was closed");
-        }
+        close(&self.channel, "handed back").await;
+    }
+}
+
+/// Closes a channel. One that nobody answers for is gone with its connection.
+pub(super) async fn close(channel: &Channel, why: &str) {
+    match timeout(SETTLED, channel.close(200, why.into())).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::debug!(error = told(&error), "a channel was gone before it was closed"),
+        Err(_) => tracing::debug!("a channel was not closed in time"),
     }
 }
 

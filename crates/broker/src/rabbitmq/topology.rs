@@ -4,6 +4,7 @@ use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptio
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Channel, ErrorKind, ExchangeKind};
 
+use super::link::answered;
 use super::{greeting, told};
 use crate::topology::EXCHANGE;
 use crate::{QueueName, RabbitMqConfig, Topology};
@@ -60,7 +61,7 @@ impl<'a> Surveyor<'a> {
             self.queue(queue).await?;
         }
         if let Some(channel) = self.channel.take() {
-            let _closed_or_gone = channel.close(200, "surveyed".into()).await;
+            let _closed_or_gone = answered(self.connection, channel.close(200, "surveyed".into())).await;
         }
         Ok(self.lines)
     }
@@ -69,15 +70,15 @@ impl<'a> Surveyor<'a> {
         if let Some(channel) = self.channel.take_if(|channel| channel.status().connected()) {
             return Ok(channel);
         }
-        self.connection.create_channel().await.map_err(|error| Wrong::Connection(told(&error)))
+        let created = answered(self.connection, self.connection.create_channel()).await;
+        created.map_err(|error| Wrong::Connection(told(&error)))
     }
 
     async fn exchange(&mut self) -> Result<(), Wrong> {
         let channel = self.channel().await?;
         let options = ExchangeDeclareOptions { passive: !self.config.declare, durable: true, ..Default::default() };
-        let declared =
-            channel.exchange_declare(EXCHANGE.into(), ExchangeKind::Direct, options, FieldTable::default()).await;
-        match declared {
+        let declared = channel.exchange_declare(EXCHANGE.into(), ExchangeKind::Direct, options, FieldTable::default());
+        match answered(self.connection, declared).await {
             Ok(()) => {
                 self.lines.push(format!("exchange {EXCHANGE}: there"));
                 self.channel = Some(channel);
@@ -136,10 +137,12 @@ impl<'a> Surveyor<'a> {
     async fn passive(&mut self, queue: &QueueName) -> lapin::Result<lapin::Queue> {
         let channel = match self.channel.take_if(|channel| channel.status().connected()) {
             Some(channel) => channel,
-            None => self.connection.create_channel().await?,
+            None => answered(self.connection, self.connection.create_channel()).await?,
         };
         let options = QueueDeclareOptions::durable().passive();
-        let found = channel.queue_declare(queue.to_string().as_str().into(), options, FieldTable::default()).await?;
+        let name = queue.to_string();
+        let declared = channel.queue_declare(name.as_str().into(), options, FieldTable::default());
+        let found = answered(self.connection, declared).await?;
         self.channel = Some(channel);
         Ok(found)
     }
@@ -182,7 +185,9 @@ impl<'a> Surveyor<'a> {
     async fn declare(&mut self, queue: &QueueName, arguments: FieldTable) -> Result<Result<(), String>, Wrong> {
         let channel = self.channel().await?;
         let options = QueueDeclareOptions::durable();
-        match channel.queue_declare(queue.to_string().as_str().into(), options, arguments).await {
+        let name = queue.to_string();
+        let declared = channel.queue_declare(name.as_str().into(), options, arguments);
+        match answered(self.connection, declared).await {
             Ok(_) => {
                 self.channel = Some(channel);
                 Ok(Ok(()))
@@ -202,7 +207,7 @@ impl<'a> Surveyor<'a> {
             QueueBindOptions::default(),
             FieldTable::default(),
         );
-        bound.await.map_err(|error| missing_or_lost(queue, &error))?;
+        answered(self.connection, bound).await.map_err(|error| missing_or_lost(queue, &error))?;
         self.channel = Some(channel);
         self.lines.push(format!("queue {queue}: there, and bound"));
         Ok(())

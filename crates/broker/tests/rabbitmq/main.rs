@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails where it panics, in its helpers as well")]
 
 mod admin;
+mod cut;
 mod faults;
 mod management;
 mod replicas;
