@@ -33,7 +33,7 @@ torture: ## ten minutes of load while everything fails (SEED=… repeats a run; 
 	cargo build --workspace --bins --tests
 	CAUSEWAY_TORTURE_SEED=$(SEED) CAUSEWAY_TORTURE_SECONDS=$(LENGTH) CAUSEWAY_TORTURE_CONVERSATIONS=$(CONVERSATIONS) \
 		$(if $(filter 3.10,$(RABBITMQ)),CAUSEWAY_TORTURE_OLD=1) \
-		cargo test -p tests --test it torture::ten_minutes -- --ignored --nocapture
+		cargo test --workspace --test it torture::ten_minutes -- --ignored --nocapture
 
 bench: ## measure Causeway beside the least a relay can do, and its parts (BENCH_FULL=1 with a million messages waiting)
 	@scripts/install-test-deps

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::link::{self, News, RECONNECT, Watch, answered};
-use super::presence::{self, Presence};
+use super::presence::{Mouth, Presence};
 use super::share::Wish;
 use super::subscription::Subscription;
 use super::topology::{Surveyor, Wrong, code};
@@ -33,7 +33,7 @@ struct Shared {
     topology: Topology,
     stop: Shutdown,
     state: watch::Receiver<State>,
-    publishing: watch::Receiver<Option<Channel>>,
+    publishing: Publishers,
     consuming: Links,
     /// A message could not be stored though the topology was right when it was looked at.
     doubt: Arc<Notify>,
@@ -43,13 +43,20 @@ struct Shared {
     supervisors: Mutex<JoinSet<()>>,
 }
 
+/// The publishing connections, one after the other.
+pub(super) type Publishers = watch::Receiver<Option<Publisher>>;
+#[derive(Clone)]
+pub(super) struct Publisher {
+    pub(super) link: Arc<lapin::Connection>,
+    /// With confirms, for messages.
+    messages: Channel,
+}
+
 /// The consuming connections, one after the other.
 pub(super) type Links = watch::Receiver<Option<Arc<lapin::Connection>>>;
 
 /// A topology that is wrong is looked at again this often, for somebody may have mended it.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
-/// How long the other replicas are tried to be told.
-const LEAVE: Duration = Duration::from_secs(1);
 /// How long a subscription waits for a connection before it says that there is none.
 const CONNECTED: Duration = Duration::from_secs(10);
 
@@ -68,7 +75,7 @@ impl Connection {
             config: config.clone(),
             topology: topology.clone(),
             state: state_sender,
-            channel: publishing_sender,
+            publisher: publishing_sender,
             stop: stop.clone(),
         };
         supervisors.spawn(publish.supervise());
@@ -106,9 +113,10 @@ impl Connection {
             State::Topology(why) => return Err(PublishError::Refused(why.clone())),
             State::Ready => {}
         }
-        let channel = self.shared.publishing.borrow().clone();
-        let channel = channel.ok_or_else(|| PublishError::Unavailable("the connection is being made".to_owned()))?;
-        let published = publisher::publish(&channel, &mut state, queue, properties, body).await;
+        let publisher = self.shared.publishing.borrow().clone();
+        let publisher =
+            publisher.ok_or_else(|| PublishError::Unavailable("the connection is being made".to_owned()))?;
+        let published = publisher::publish(&publisher.messages, &mut state, queue, properties, body).await;
         if matches!(published, Err(PublishError::Refused(_))) {
             self.shared.doubt.notify_one();
         }
@@ -136,8 +144,9 @@ impl Connection {
         let started = known.entry(family).or_insert_with(|| {
             let id = self.shared.replica.clone();
             let (replicas, seen) = watch::channel(BTreeSet::from([id.clone()]));
+            let mouth = Mouth::new(family, id, self.shared.publishing.clone(), self.state());
             let (links, stop) = (self.shared.consuming.clone(), self.shared.stop.clone());
-            let presence = Presence { family, id, links, replicas, stop };
+            let presence = Presence { mouth, links, replicas, stop };
             self.shared.supervisors.lock().expect("nobody panics while starting").spawn(presence.run());
             seen
         });
@@ -212,17 +221,11 @@ impl Connection {
             let known = self.shared.replicas.lock().expect("nobody panics while asking for replicas");
             known.keys().copied().collect()
         };
-        let link = self.shared.consuming.borrow().clone().filter(|link| link.status().connected());
-        let (false, Some(link)) = (families.is_empty(), link) else { return };
-        let leaving = async {
-            let channel = link.create_channel().await?;
-            for family in families {
-                presence::say(&channel, family, "bye", &self.shared.replica).await?;
+        for family in families {
+            let (id, publishing) = (self.shared.replica.clone(), self.shared.publishing.clone());
+            if let Err(error) = Mouth::new(family, id, publishing, self.state()).say("bye").await {
+                tracing::debug!(error = told(&error), "the other replicas could not be told");
             }
-            channel.close(200, "leaving".into()).await
-        };
-        if let Ok(Err(error)) = tokio::time::timeout(LEAVE, leaving).await {
-            tracing::debug!(error = told(&error), "the other replicas could not be told");
         }
     }
 }
@@ -247,7 +250,7 @@ struct Publishing {
     config: RabbitMqConfig,
     topology: Topology,
     state: watch::Sender<State>,
-    channel: watch::Sender<Option<Channel>>,
+    publisher: watch::Sender<Option<Publisher>>,
     stop: Shutdown,
 }
 
@@ -271,7 +274,7 @@ impl Publishing {
                     RECONNECT.wait(failures)
                 }
             };
-            self.channel.send_replace(None);
+            self.publisher.send_replace(None);
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
                 () = self.stop.stopping() => {}
@@ -285,10 +288,10 @@ impl Publishing {
         let link = link.map_err(|error| Wrong::Connection(format!("{error:#}")))?;
         let watch = Watch::new(Arc::clone(&link));
         Surveyor::new(&link, &self.config).walk(&self.topology).await?;
-        let channel = answered(&link, link.create_channel()).await.map_err(lost)?;
-        let confirms = channel.confirm_select(ConfirmSelectOptions::default());
+        let messages = answered(&link, link.create_channel()).await.map_err(lost)?;
+        let confirms = messages.confirm_select(ConfirmSelectOptions::default());
         answered(&link, confirms).await.map_err(lost)?;
-        self.channel.send_replace(Some(channel));
+        self.publisher.send_replace(Some(Publisher { link: Arc::clone(&link), messages }));
         Ok((link, watch))
     }
 

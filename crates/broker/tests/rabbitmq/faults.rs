@@ -233,3 +233,54 @@ async fn a_killed_node_comes_back_with_everything() {
     consumer.stop().await;
     house.empty().await;
 }
+
+/// An alarm blocks those who publish. Those who work through the queues are how it ends.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_blocked_broker_takes_acks() {
+    if !own_nodes() {
+        return;
+    }
+    let mut node = own_node().await;
+    if !node.is_running() {
+        node.restart();
+    }
+    let house = House::open(&at(&node.url("/"))).await;
+    house.publish_row(1, 20).await;
+    let (open, gate) = watch::channel(false);
+    let mut consumer = house.consume(consume(), move |_, _| {
+        let mut gate = gate.clone();
+        async move {
+            assert!(gate.wait_for(|open| *open).await.is_ok(), "the gate is opened before it goes");
+            Ok(Done::Done)
+        }
+        .boxed()
+    });
+    consumer.until("a message in hand", |log| log.at_work == 1).await;
+    node.block();
+    // What replicas say to each other is published as well, so the alarm is noticed by those who have nothing to store.
+    until(&house, "blocked", |state| matches!(state, State::Blocked(_))).await;
+    let blocked = node.rabbitmqctl(&["list_connections", "--silent", "state"]);
+    let blocked = String::from_utf8_lossy(&blocked.stdout).lines().filter(|state| state.trim() == "blocked").count();
+    assert_eq!(blocked, 1, "the publishing connection alone");
+    open.send_replace(true);
+    consumer.until_done(20).await;
+    // What is in hand counts as well, until its ack is there.
+    let held = || {
+        let listed = node.rabbitmqctl(&["list_queues", "--silent", "name", "messages"]);
+        let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
+        listed
+            .lines()
+            .any(|line| line.split_once('\t').is_some_and(|(name, count)| name == queue_of(1) && count != "0"))
+    };
+    let emptied = async {
+        let mut ticks = tokio::time::interval(Duration::from_millis(500));
+        while tokio::task::block_in_place(held) {
+            ticks.tick().await;
+        }
+    };
+    tokio::time::timeout(DEADLINE, emptied).await.expect("the acks pass");
+    node.unblock();
+    until(&house, "ready", |state| *state == State::Ready).await;
+    consumer.stop().await;
+    house.empty().await;
+}
