@@ -11,9 +11,11 @@ use tokio::time::{Instant, sleep_until};
 use crate::Pace;
 use accounts::{Accounts, Paused, account_of};
 use pass::Pass;
+use turns::{Turns, turns};
 
 mod accounts;
 mod pass;
+mod turns;
 
 /// Failures in a row that open a breaker.
 const IN_A_ROW: u32 = 5;
@@ -26,7 +28,7 @@ const SAMPLE: usize = 1_000;
 const FIRST: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(60);
 /// The longest a `Retry-After` is believed.
-const LONGEST_ASKED: Duration = Duration::from_secs(300);
+pub(super) const LONGEST_ASKED: Duration = Duration::from_secs(300);
 /// How long a refused target holds its messages.
 const FAULT_HOLDS: Duration = Duration::from_secs(300);
 /// How often a refused target is tried.
@@ -90,15 +92,17 @@ impl Gates {
             let pass = Gate::pass(&self.of(target), self.held, &mut passes).await?;
             passes.push(pass);
         }
-        let place = self.place(&mut passes).await?;
+        let place = self.turn_and_place(&mut passes).await?;
         Ok(Passes { passes, accounts: Arc::clone(&self.accounts), _place: place })
     }
 
-    /// Waits for a place among the calls on the account. Nobody waits for a breaker with a place in hand, or a channel that
-    /// is down would take all places of its neighbours.
-    async fn place(&self, passes: &mut [Pass]) -> Result<Option<OwnedSemaphorePermit>, Faulty> {
+    /// Waits for a turn of every pace, and for a place among the calls on the account. Nobody waits for a breaker or a pace with
+    /// a place in hand, or a channel that is down or slow would take all places of its neighbours; and what goes by the pace is
+    /// the call, so it is asked behind the breakers, or all that waited for one would go at once.
+    async fn turn_and_place(&self, passes: &mut [Pass]) -> Result<Option<OwnedSemaphorePermit>, Faulty> {
         let Some(account) = passes.last().map(|pass| Arc::clone(&pass.gate)) else { return Ok(None) };
         loop {
+            let turns = turns(passes).await;
             let place = match Arc::clone(&account.places).try_acquire_owned() {
                 Ok(place) => Some(place),
                 Err(_) => {
@@ -108,9 +112,10 @@ impl Gates {
             };
             // With the place in hand: who gave it up for each probe would never come to probe a crowded account.
             if passes.iter_mut().all(Pass::holds_again) {
+                turns.into_iter().for_each(turns::Turn::take);
                 return Ok(place);
             }
-            drop(place);
+            drop((turns, place));
             for index in 0..passes.len() {
                 if !passes[index].holds_again() {
                     give_back(passes);
@@ -179,7 +184,7 @@ impl Passes {
 
 struct Gate {
     name: String,
-    interval: Option<Duration>,
+    turns: Option<Turns>,
     state: Mutex<State>,
     changed: Notify,
     places: Arc<Semaphore>,
@@ -195,8 +200,6 @@ struct State {
     /// Since when it refuses us.
     fault: Option<Instant>,
     waiting: usize,
-    /// When the next call may be made, by its pace.
-    next: Instant,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -222,25 +225,18 @@ impl Gate {
     fn new(name: &str, pace: Option<Pace>, calls: usize) -> Self {
         let open = metrics::gauge!("causeway_breaker_open", "target" => name.to_owned());
         open.set(0.0);
-        let state = State {
-            mode: Mode::Closed,
-            in_a_row: 0,
-            recent: VecDeque::new(),
-            wait: FIRST,
-            fault: None,
-            waiting: 0,
-            next: Instant::now(),
-        };
-        let interval = pace.map(Pace::interval);
+        let state =
+            State { mode: Mode::Closed, in_a_row: 0, recent: VecDeque::new(), wait: FIRST, fault: None, waiting: 0 };
+        let turns = pace.map(|pace| Turns::new(pace.interval()));
         let places = Arc::new(Semaphore::new(calls));
-        Self { name: name.to_owned(), interval, state: Mutex::new(state), changed: Notify::new(), places, open }
+        Self { name: name.to_owned(), turns, state: Mutex::new(state), changed: Notify::new(), places, open }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits for its leave and its turn. What was passed `before` it is not probed meanwhile.
+    /// Waits for its leave. What was passed `before` it is not probed meanwhile.
     async fn pass(gate: &Arc<Self>, held: usize, before: &mut [Pass]) -> Result<Pass, Faulty> {
         let probe = match gate.leave_at_once() {
             Some(probe) => probe,
@@ -249,15 +245,7 @@ impl Gate {
                 gate.wait_for_leave(held).await?
             }
         };
-        // Made before the wait for a turn: should that be cut short, the drop of the pass lets somebody else probe.
-        let pass = Pass { gate: Arc::clone(gate), probe, told: false };
-        if let Some(turn) = gate.turn() {
-            if turn > Instant::now() {
-                give_back(before);
-            }
-            sleep_until(turn).await;
-        }
-        Ok(pass)
+        Ok(Pass { gate: Arc::clone(gate), probe, told: false })
     }
 
     /// Whether the breaker lets a call through now; `true` when that call is its probe.
@@ -300,15 +288,6 @@ impl Gate {
                 None => changed.await,
             }
         }
-    }
-
-    /// Takes the next turn of the pace.
-    fn turn(&self) -> Option<Instant> {
-        let interval = self.interval?;
-        let mut state = self.lock();
-        let turn = state.next.max(Instant::now());
-        state.next = turn + interval;
-        Some(turn)
     }
 
     /// It is refused no more than the account it belongs to, so it holds nothing back by itself.

@@ -243,27 +243,29 @@ async fn settle<M: Taken, H: Handle<M>>(
     batch: Vec<Finished>,
 ) -> Result<Vec<(String, Tag)>, Lost> {
     let mut settled = Vec::with_capacity(batch.len());
-    let mut acked = Vec::new();
+    let (mut acked, mut dead) = (Vec::new(), Vec::new());
     for Finished { delivery, verdict } in batch {
         let received_at = match &delivery.content {
             Content::Envelope(envelope) => envelope.received_at,
             Content::Foreign { .. } => worker.clock.now(),
         };
+        settled.push((lane_of(&delivery), delivery.tag));
         match verdict {
             Verdict::Ack(done) => acked.push((delivery.tag, done, received_at)),
-            Verdict::Dead(letter) => {
-                source.dead_letter(&delivery, &letter).await?;
-                worker.meters.dead(received_at, worker.clock.now());
-            }
+            Verdict::Dead(letter) => dead.push((delivery, letter, received_at)),
             Verdict::Abandoned(_) => {}
         }
-        settled.push((lane_of(&delivery), delivery.tag));
     }
     let tags: Vec<Tag> = acked.iter().map(|(tag, ..)| *tag).collect();
     source.ack(&tags).await?;
     let now = worker.clock.now();
     for (_, done, received_at) in acked {
         worker.meters.acked(done, received_at, now);
+    }
+    // Last: a letter that cannot be stored ends the subscription, and what was done is not done again for it.
+    for (delivery, letter, received_at) in dead {
+        source.dead_letter(&delivery, &letter).await?;
+        worker.meters.dead(received_at, worker.clock.now());
     }
     Ok(settled)
 }

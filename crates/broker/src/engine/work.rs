@@ -10,7 +10,7 @@ use runtime::{Clock, Shutdown};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
-use super::gate::{Faulty, Gates, Passes, Told};
+use super::gate::{Faulty, Gates, LONGEST_ASKED, Passes, Told};
 use super::meters::Meters;
 use crate::source::{Content, DeadLetter, Delivery};
 use crate::{Consume, DeadReason, Done, Envelope, Failure, Handle, QueueName, Rejection};
@@ -176,7 +176,7 @@ impl<M: Taken, H: Handle<M>> Worker<M, H> {
         };
         self.meters.retried.increment(1);
         *waits += 1;
-        Step::Wait(after.unwrap_or_else(|| self.consume.backoff.wait(*waits)))
+        Step::Wait(after.map_or_else(|| self.consume.backoff.wait(*waits), |after| after.min(LONGEST_ASKED)))
     }
 
     /// Waits for pace and breakers.

@@ -134,7 +134,7 @@ impl Connection {
         loop {
             let stepped = match walk.next().await {
                 Ok(None) => break,
-                Ok(Some(delivery)) => self.sift_one(delivery, decisions, &mut sifting).await,
+                Ok(Some(delivery)) => self.sift_one(&walk.link, delivery, decisions, &mut sifting).await,
                 Err(error) => Err(error),
             };
             if let Err(error) = stepped {
@@ -149,6 +149,7 @@ impl Connection {
     /// An error here leaves the letter in the queue.
     async fn sift_one(
         &self,
+        link: &lapin::Connection,
         delivery: Delivery,
         decisions: &HashMap<String, Sift>,
         sifting: &mut Sifting,
@@ -169,7 +170,7 @@ impl Connection {
             },
         };
         if !matches!(outcome, Sifted::Refused(_)) {
-            let acked = acker.ack(BasicAckOptions::default()).await;
+            let acked = answered(link, acker.ack(BasicAckOptions::default())).await;
             acked.map_err(|error| anyhow!("{} may still be there as well: {}", letter.report.id, told(&error)))?;
         }
         sifting.settled.push((id, outcome));

@@ -87,7 +87,8 @@ impl Subscription {
     pub(crate) async fn ack(&self, tags: &[Tag]) -> Result<(), Lost> {
         let frames = self.window.lock().expect("nobody panics while acking").settle(tags);
         for Frame { tag, multiple } in frames {
-            let acked = self.channel.basic_ack(tag, BasicAckOptions { multiple }).await;
+            let acked = timeout(SETTLED, self.channel.basic_ack(tag, BasicAckOptions { multiple })).await;
+            let acked = acked.map_err(|_| Lost("an ack could not be written in time".to_owned()))?;
             acked.map_err(|error| Lost(told(&error)))?;
         }
         Ok(())

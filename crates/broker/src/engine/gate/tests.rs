@@ -147,6 +147,38 @@ async fn a_pace_spreads_calls() {
     assert_eq!(began.elapsed(), Duration::from_secs(2), "others have no pace");
 }
 
+#[tokio::test(start_paused = true)]
+async fn who_gives_up_waiting_spends_no_turn() {
+    let pace = Pace::parse("1/s").expect("it is a pace");
+    let gates = Gates::new(HashMap::from([("number".to_owned(), pace)]), 16, Box::new(|_, _| {}));
+    call(&gates, &["number", "crexendo"], &Told::Well).await;
+    let began = Instant::now();
+    let given_up = (0..1_000).filter(|_| !may_call(&gates, &["number", "crexendo"])).count();
+    assert_eq!(given_up, 1_000);
+    call(&gates, &["number", "crexendo"], &Told::Well).await;
+    assert_eq!(began.elapsed(), Duration::from_secs(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_waited_for_a_breaker_keeps_to_the_pace() {
+    let pace = Pace::parse("1/s").expect("it is a pace");
+    let gates = Arc::new(Gates::new(HashMap::from([("number".to_owned(), pace)]), 16, Box::new(|_, _| {})));
+    for _ in 0..5 {
+        call(&gates, &["crexendo"], &DOWN).await;
+    }
+    let mut waiting = tokio::task::JoinSet::new();
+    for _ in 0..4 {
+        let gates = Arc::clone(&gates);
+        waiting.spawn(async move {
+            call(&gates, &["number", "crexendo"], &Told::Well).await;
+            Instant::now()
+        });
+    }
+    let mut called = waiting.join_all().await;
+    called.sort_unstable();
+    assert!(called.windows(2).all(|pair| pair[1] - pair[0] >= Duration::from_secs(1)), "{called:?}");
+}
+
 /// Gates, and what was told of accounts that pause.
 fn told_gates() -> (Gates, Arc<Mutex<Vec<bool>>>) {
     let told = Arc::new(Mutex::new(Vec::new()));
