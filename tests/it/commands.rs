@@ -111,6 +111,29 @@ async fn the_doctor_finds_what_is_wrong_and_makes_nothing() {
     town.end(vec![bridge]).await;
 }
 
+/// What only the running process can have seen is told by the doctor as well.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_doctor_tells_the_alarms_of_the_running_process() {
+    let town = Town::on(Queues::Embedded).await;
+    let bridge = town.start().await;
+    let config = town.folder.path().join("all.toml").display().to_string();
+    let before = told(&town.run(&["doctor", "--config", &config]).await);
+    assert!(before.contains("well     the running process raises no alarm, and misses nothing"), "{before}");
+    town.netsapiens.faults().refuse_401(true);
+    town.reply(CONSUMER, "held");
+    let deadline = tokio::time::Instant::now() + crate::neighbours::SOON;
+    loop {
+        let said = told(&town.run(&["doctor", "--config", &config]).await);
+        if said.lines().any(|line| line.starts_with("FINDING  alarm account-paused of crexendo since ")) {
+            break;
+        }
+        assert!(tokio::time::Instant::now() < deadline, "{said}");
+    }
+    town.netsapiens.faults().refuse_401(false);
+    town.phones_show(1).await;
+    town.end(vec![bridge]).await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_doctor_looks_at_rabbitmq() {
     let town = Town::on(Queues::rabbitmq()).await;

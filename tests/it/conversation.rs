@@ -292,6 +292,7 @@ async fn a_refused_account_alarms(queues: Queues) {
     world.phones_show(1).await;
     world.receipts_told(1).await;
     assert_eq!(world.receipts(&id), delivered());
+    world.until("its end", async |world| alarms(&world.readyz().await.1).is_empty().then_some(())).await;
     world.end_with_dead_letters(&[]).await;
 }
 

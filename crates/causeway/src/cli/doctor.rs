@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use ledger::Ledger;
 use model::ChannelName;
 use runtime::{Clock, HttpClient};
+use serde::Deserialize;
 
 use super::control::ask;
 use super::exit::Exit;
@@ -69,6 +70,7 @@ impl Doctor {
             report.finding(warning);
         }
         queues(&config, &clock, &mut report).await;
+        running(&config, &mut report).await;
         let ledger = ledger(&config, &clock, &mut report).await;
         let http = HttpClient::new(&config.net)?;
         for (access, client) in genesys_doors(&config, &http, &clock) {
@@ -160,6 +162,50 @@ async fn rabbitmq(broker: &Broker, report: &mut Report) {
         State::Topology(why) => report.finding(&format!("{why}; `causeway topology apply` makes what is missing")),
         State::Blocked(why) => report.finding(&format!("RabbitMQ blocks publishers: {why}; free memory or disk")),
         State::Connecting(why) => report.unseen(&format!("RabbitMQ: {why}; check broker.url, and that it is up")),
+    }
+}
+
+/// What `/readyz` of the running process has to tell, as far as it is trouble.
+#[derive(Deserialize)]
+struct Running {
+    components: Vec<RunningComponent>,
+    alarms: Vec<RunningAlarm>,
+}
+
+#[derive(Deserialize)]
+struct RunningComponent {
+    name: String,
+    role: Option<String>,
+    detail: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct RunningAlarm {
+    alarm: String,
+    target: String,
+    detail: String,
+    since: Timestamp,
+}
+
+/// The alarms of the running process: some of what they tell of, only it can have seen.
+async fn running(config: &Config, report: &mut Report) {
+    let Running { components, alarms } = match ask(config, Method::GET, "/health").await {
+        Ok(running) => running,
+        Err(error) => return report.unseen(&format!("the alarms of the running process: {error:#}")),
+    };
+    let mut well = alarms.is_empty();
+    for RunningAlarm { alarm, target, detail, since } in alarms {
+        report.finding(&format!("alarm {alarm} of {target} since {since:.0}: {detail}"));
+    }
+    for RunningComponent { name, role, detail } in components {
+        if let Some(detail) = detail {
+            well = false;
+            let of = role.map_or_else(String::new, |role| format!(" of {role}"));
+            report.finding(&format!("the running process: {name}{of}: {detail}"));
+        }
+    }
+    if well {
+        report.well("the running process raises no alarm, and misses nothing");
     }
 }
 

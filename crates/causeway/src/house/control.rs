@@ -11,7 +11,7 @@ use broker::Broker;
 use http::{StatusCode, header};
 use ledger::Ledger;
 use runtime::http_server::{Limits, http_error, not_allowed, not_found, serve, serve_unix};
-use runtime::{Clock, Shutdown, Tasks};
+use runtime::{Clock, Health, Shutdown, Tasks};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq;
@@ -26,6 +26,7 @@ use crate::config::{Config, Control, ProviderKind};
 struct Desk {
     broker: Broker,
     ledger: Option<Ledger>,
+    health: Health,
 }
 
 pub(super) async fn spawn(
@@ -34,10 +35,12 @@ pub(super) async fn spawn(
     broker: &Broker,
     ledger: Option<&Ledger>,
     clock: &Clock,
+    health: &Health,
     shutdown: &Shutdown,
 ) -> anyhow::Result<()> {
-    let desk = Desk { broker: broker.clone(), ledger: ledger.cloned() };
+    let desk = Desk { broker: broker.clone(), ledger: ledger.cloned(), health: health.clone() };
     let router = Router::new()
+        .route("/health", get(health_report))
         .route("/queues", get(queues))
         .route("/trace", get(trace))
         .route("/topology/apply", post(apply_topology))
@@ -66,6 +69,10 @@ async fn authorise(State(token): State<Arc<SecretString>>, request: Request, nex
     } else {
         http_error(StatusCode::UNAUTHORIZED, "not authorised", "send the token of admin.token_file as a bearer token")
     }
+}
+
+async fn health_report(State(desk): State<Arc<Desk>>) -> Response {
+    Json(desk.health.report()).into_response()
 }
 
 async fn queues(State(desk): State<Arc<Desk>>) -> Response {

@@ -93,7 +93,7 @@ impl House {
         tasks.spawn("metrics upkeep", run_upkeep(metrics, shutdown.clone()));
         monitor::spawn(&mut tasks, &roles, &broker, ledger.as_ref(), &clock, &health, &shutdown);
         monitor::spawn_store(&mut tasks, &roles, &store, &health, &shutdown);
-        control::spawn(&mut tasks, &config, &broker, ledger.as_ref(), &clock, &shutdown).await?;
+        control::spawn(&mut tasks, &config, &broker, ledger.as_ref(), &clock, &health, &shutdown).await?;
         let parts = Parts {
             config: &config,
             broker: &broker,
