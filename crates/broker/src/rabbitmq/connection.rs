@@ -258,7 +258,11 @@ impl Publishing {
     async fn supervise(self) {
         let mut failures = 0;
         while !self.stop.is_stopping() {
-            let wait = match self.connect().await {
+            let connected = tokio::select! {
+                connected = self.connect() => connected,
+                () = self.stop.stopping() => return,
+            };
+            let wait = match connected {
                 Ok(watch) => {
                     failures = 0;
                     self.stay(watch).await;

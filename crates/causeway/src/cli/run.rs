@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use clap::Args;
 use runtime::{Clock, Shutdown};
 
@@ -16,6 +18,9 @@ pub(super) struct Run {
     file: ConfigFile,
 }
 
+/// How long the hard stage waits for those who notice it by themselves.
+const NOTICES: Duration = Duration::from_secs(2);
+
 impl Run {
     pub(super) async fn run(self) -> Result<(), Exit> {
         let loaded = load_file(&self.file.config, true)?;
@@ -31,8 +36,15 @@ impl Run {
             closed = house.closed() => closed?,
             // The watch on signals ends with the process; its only other end is a failure to watch.
             failed = signals => failed?,
+            () = overdue(&shutdown) => tracing::warn!("parts that did not end by themselves are ended; what was in hand comes again"),
         }
         tracing::info!("causeway is closed");
         Ok(())
     }
+}
+
+/// Whoever sends a second signal means now, whatever a part still waits for.
+async fn overdue(shutdown: &Shutdown) {
+    shutdown.forced().await;
+    tokio::time::sleep(NOTICES).await;
 }

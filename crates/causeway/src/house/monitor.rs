@@ -152,7 +152,11 @@ async fn watch_dead_letters(broker: Broker, health: Health, shutdown: Shutdown) 
             _ = ticks.tick() => {}
         }
         // A broker that does not answer is told of by its own component.
-        let Ok(queues) = broker.queues().await else { continue };
+        let queues = tokio::select! {
+            () = shutdown.stopping() => return Ok(()),
+            queues = broker.queues() => queues,
+        };
+        let Ok(queues) = queues else { continue };
         let dead = queues.iter().filter(|queue| queue.queue.starts_with("causeway.dead."));
         let mut all = 0;
         for queue in dead {
