@@ -1,4 +1,7 @@
-//! Mailboxes on a real server.
+//! Mailboxes on a real server, and on one that fails by script.
+
+#[path = "imap/scripted.rs"]
+mod scripted;
 
 use std::io::Read;
 use std::path::PathBuf;
@@ -9,7 +12,7 @@ use email::listen::StoreError;
 use email::mailbox::{Cursor, Event, Handler, ImapConfig, ImapError, ImapLimits, Skipped, probe, watch};
 use email::{Login, LoginKind, SecretSource, Security};
 use model::Private;
-use runtime::{Backoff, Shutdown};
+use runtime::{Backoff, Clock, Shutdown};
 use test_support::{Dovecot, IMAP_PASSWORD};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -34,10 +37,14 @@ fn login(kind: LoginKind, user: &str, secret: &str) -> Login {
 }
 
 fn config(dovecot: &Dovecot, user: &str) -> ImapConfig {
+    settings(dovecot.port(), user)
+}
+
+fn settings(port: u16, user: &str) -> ImapConfig {
     ImapConfig {
         target: "mail".to_owned(),
         host: "localhost".to_owned(),
-        port: dovecot.port(),
+        port,
         security: Security::Plain,
         login: login(LoginKind::Password, user, IMAP_PASSWORD),
         mailbox: "INBOX".to_owned(),
@@ -47,7 +54,7 @@ fn config(dovecot: &Dovecot, user: &str) -> ImapConfig {
         connect_timeout: SOON,
         command_timeout: SOON,
         spool: std::env::temp_dir(),
-        limits: ImapLimits { mail_bytes: 300_000, memory_bytes: 4096, tries: 3, piece_bytes: 10_000 },
+        limits: ImapLimits { mail_bytes: 300_000, memory_bytes: 4096, piece_bytes: 10_000, ..ImapLimits::default() },
         authorities: vec![std::fs::read(fixture("authority.pem")).expect("it is there")],
     }
 }
@@ -88,8 +95,18 @@ impl Watch {
     }
 
     /// The handler refuses as often as there are refusals.
-    #[expect(clippy::disallowed_methods, reason = "the task is owned by the watch of the test")]
     fn refusing(config: ImapConfig, cursor: Option<Cursor>, since: Option<u64>, refusals: Vec<StoreError>) -> Self {
+        Self::by(config, cursor, since, refusals, Clock::system())
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "the task is owned by the watch of the test")]
+    fn by(
+        config: ImapConfig,
+        cursor: Option<Cursor>,
+        since: Option<u64>,
+        refusals: Vec<StoreError>,
+        clock: Clock,
+    ) -> Self {
         let (sender, seen) = mpsc::channel(10_000);
         let refusals = Arc::new(Mutex::new(refusals));
         let handler = Handler::new(move |event| {
@@ -119,7 +136,7 @@ impl Watch {
         let told = Arc::clone(&troubles);
         let tell = move |error: Option<&ImapError>| told.lock().expect("nobody panics here").extend(error.cloned());
         let since = since.map(|since| jiff::Timestamp::from_second(since as i64).expect("a time"));
-        let task = tokio::spawn(watch(config, cursor, since, handler, tell, shutdown.clone()));
+        let task = tokio::spawn(watch(config, cursor, since, handler, tell, clock, shutdown.clone()));
         Self { seen, shutdown, task, troubles }
     }
 
@@ -235,6 +252,10 @@ async fn a_new_uidvalidity_brings_in_nothing_old() {
     dovecot.forget_uids("ann");
     dovecot.put_at("ann", &mail("while away"), FRIDAY + 200);
     dovecot.restart();
+    assert!(
+        is(&watch.next().await, "seen"),
+        "within that second there may have been others; the ledger knows this one"
+    );
     assert!(is(&watch.next().await, "while away"), "what came after the last one that was seen is new");
     let again = watch.next().await;
     assert!(

@@ -43,14 +43,22 @@ pub struct ImapLimits {
     pub mail_bytes: u64,
     /// Bytes of a mail that wait in memory; larger ones wait in a file.
     pub memory_bytes: usize,
-    /// How often a connection may break over one mail before the mail is skipped.
+    /// How often a mail may fail to be fetched before it is skipped.
     pub tries: u32,
+    /// How long after a try that counted the next one counts.
+    pub apart: Duration,
     /// Bytes that are fetched at once.
     pub piece_bytes: u32,
 }
 
 impl Default for ImapLimits {
     fn default() -> Self {
-        Self { mail_bytes: 25 * 1024 * 1024, memory_bytes: 128 * 1024, tries: 3, piece_bytes: 256 * 1024 }
+        Self {
+            mail_bytes: 25 * 1024 * 1024,
+            memory_bytes: 128 * 1024,
+            tries: 3,
+            apart: Duration::from_secs(150),
+            piece_bytes: 256 * 1024,
+        }
     }
 }

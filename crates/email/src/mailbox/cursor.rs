@@ -43,7 +43,7 @@ pub enum Skipped {
         /// Its bytes.
         size: u64,
     },
-    /// The connection broke over it again and again, or the handler will never take it.
+    /// The server did not give it again and again, for minutes, or the handler will never take it.
     Poison,
 }
 

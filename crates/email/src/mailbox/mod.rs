@@ -2,10 +2,12 @@
 //!
 //! The mailbox itself is only looked at: nothing is marked, moved or removed.
 
+mod command;
 mod config;
 mod connect;
 mod cursor;
 mod fetch;
+mod trouble;
 mod watch;
 
 pub use config::{ImapConfig, ImapLimits};

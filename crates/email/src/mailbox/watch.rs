@@ -2,14 +2,16 @@ use std::sync::Arc;
 
 use async_imap::extensions::idle::IdleResponse;
 use jiff::Timestamp;
-use runtime::Shutdown;
+use runtime::{Clock, Shutdown};
 use rustls::ClientConfig;
+use tempfile::SpooledTempFile;
 use tokio::time::timeout;
 
 use super::config::ImapConfig;
 use super::connect::{ImapError, connect};
 use super::cursor::{Cursor, Event, Fetched, Handler, Skipped};
-use super::fetch::{Mailbox, Selected};
+use super::fetch::{Mailbox, Selected, Told};
+use super::trouble::Trouble;
 use crate::listen::StoreError;
 use crate::tls;
 
@@ -26,10 +28,13 @@ pub async fn watch(
     since: Option<Timestamp>,
     handler: Handler,
     told: impl Fn(Option<&ImapError>) + Send,
+    clock: Clock,
     shutdown: Shutdown,
 ) -> anyhow::Result<()> {
     let tls = tls::client(&config.authorities)?;
-    let mut watcher = Watcher { config: &config, cursor, since, handler, told: &told, trouble: None, failures: 0 };
+    let trouble = Trouble::default();
+    let mut watcher =
+        Watcher { config: &config, cursor, since, handler, told: &told, clock, trouble, well: None, failures: 0 };
     while !shutdown.is_stopping() {
         let ended = tokio::select! {
             ended = watcher.connection(&tls, &shutdown) => ended,
@@ -68,9 +73,18 @@ struct Watcher<'a, T> {
     since: Option<Timestamp>,
     handler: Handler,
     told: &'a T,
-    /// The mail that is at work, and how often a connection broke over it.
-    trouble: Option<(u32, u32)>,
+    clock: Clock,
+    trouble: Trouble,
+    /// The last mail that came in whole.
+    well: Option<u32>,
     failures: u32,
+}
+
+/// What came of fetching a mail.
+enum Got {
+    Nothing,
+    TooLarge { received: Option<Timestamp>, size: u64 },
+    Mail { received: Option<Timestamp>, size: u64, content: SpooledTempFile },
 }
 
 impl<T: Fn(Option<&ImapError>)> Watcher<'_, T> {
@@ -106,6 +120,7 @@ impl<T: Fn(Option<&ImapError>)> Watcher<'_, T> {
         if self.cursor.is_some_and(|cursor| cursor.uid_validity == selected.uid_validity) {
             return Ok(());
         }
+        self.well = None;
         let since = self.cursor.and_then(|cursor| cursor.seen).or(self.since);
         let recent = match since {
             Some(since) => mailbox.since(since, selected.uid_next).await?,
@@ -133,10 +148,6 @@ impl<T: Fn(Option<&ImapError>)> Watcher<'_, T> {
         uid: u32,
         place: Option<u32>,
     ) -> Result<(), ImapError> {
-        let tries = match self.trouble {
-            Some((known, tries)) if known == uid => tries,
-            _ => 0,
-        };
         let before = self.cursor.and_then(|cursor| cursor.seen);
         let at = |received| match place {
             // Until all of them are in, the old life's cursor is the true one; what was brought is known by its time.
@@ -146,29 +157,29 @@ impl<T: Fn(Option<&ImapError>)> Watcher<'_, T> {
             },
             None => Cursor::behind(uid_validity, uid, received, before),
         };
-        if tries >= self.config.limits.tries {
+        if self.trouble.is_hopeless(uid, &self.config.limits) {
             return self.skip(at(None), Skipped::Poison).await;
         }
-        self.trouble = Some((uid, tries + 1));
-        let Some(told) = mailbox.tell(uid).await? else {
-            // Somebody removed it.
-            self.trouble = None;
-            return Ok(());
-        };
-        let cursor = at(told.received);
-        if told.size > self.config.limits.mail_bytes {
-            return self.skip(cursor, Skipped::TooLarge { size: told.size }).await;
+        // A server that gives no other mail either is down, whatever else it answers, and no try counts.
+        if let Some(well) = self.well.filter(|_| self.trouble.is_about(uid)) {
+            mailbox.give_again(well).await?;
         }
-        let Some((content, size)) = mailbox.body(uid).await? else {
-            self.trouble = None;
-            return Ok(());
-        };
-        if size > self.config.limits.mail_bytes {
-            return self.skip(cursor, Skipped::TooLarge { size }).await;
-        }
+        let got = Self::fetch(mailbox, uid).await;
+        let got = got.inspect_err(|error| {
+            self.trouble.failed(uid, error, self.clock.now(), &self.config.limits);
+        })?;
         // From here on it is not the mail that breaks.
-        self.trouble = None;
-        let fetched = Fetched { cursor, received: told.received, size, content };
+        self.trouble.is_over();
+        let (cursor, fetched) = match got {
+            // Somebody removed it.
+            Got::Nothing => return Ok(()),
+            Got::TooLarge { received, size } => return self.skip(at(received), Skipped::TooLarge { size }).await,
+            Got::Mail { received, size, content } => {
+                let cursor = at(received);
+                (cursor, Fetched { cursor, received, size, content })
+            }
+        };
+        self.well = Some(uid);
         match self.store(Event::Mail(fetched)).await? {
             Ok(()) => {
                 self.cursor = Some(cursor);
@@ -178,9 +189,22 @@ impl<T: Fn(Option<&ImapError>)> Watcher<'_, T> {
         }
     }
 
+    async fn fetch(mailbox: &mut Mailbox<'_>, uid: u32) -> Result<Got, ImapError> {
+        let most = mailbox.config.limits.mail_bytes;
+        let Some(Told { size, received }) = mailbox.tell(uid).await? else { return Ok(Got::Nothing) };
+        if size > most {
+            return Ok(Got::TooLarge { received, size });
+        }
+        let Some((content, size)) = mailbox.body(uid).await? else { return Ok(Got::Nothing) };
+        if size > most {
+            return Ok(Got::TooLarge { received, size });
+        }
+        Ok(Got::Mail { received, size, content })
+    }
+
     async fn skip(&mut self, cursor: Cursor, why: Skipped) -> Result<(), ImapError> {
-        self.trouble = None;
         self.store(Event::Skipped { cursor, why }).await?.map_err(|()| self.not_stored())?;
+        self.trouble.is_over();
         self.cursor = Some(cursor);
         Ok(())
     }
@@ -205,13 +229,13 @@ impl<T: Fn(Option<&ImapError>)> Watcher<'_, T> {
         can_idle: bool,
         shutdown: &Shutdown,
     ) -> Result<Mailbox<'m>, ImapError> {
-        let Mailbox { session, config } = mailbox;
+        let Mailbox { session, config, .. } = mailbox;
         if !can_idle {
             tokio::select! {
                 () = tokio::time::sleep(config.every) => {}
                 () = shutdown.stopping() => {}
             }
-            return Ok(Mailbox { session, config });
+            return Ok(Mailbox { session, config, heard: false });
         }
         let broken = |_| config.unavailable("broke off the conversation");
         let mut idle = session.idle();
@@ -225,6 +249,6 @@ impl<T: Fn(Option<&ImapError>)> Watcher<'_, T> {
         drop(heard);
         let ended = timeout(config.command_timeout, idle.done()).await;
         let session = ended.map_err(|_| config.unavailable("did not answer a command in time"))?.map_err(broken)?;
-        Ok(Mailbox { session, config })
+        Ok(Mailbox { session, config, heard: false })
     }
 }

@@ -111,7 +111,8 @@ impl Keeper {
             async move { keeper.handle(event).await }
         });
         let told = |error: Option<&ImapError>| self.tell(error);
-        let watching = watch(self.plan.config.clone(), self.cursor, Some(since), handler, told, stop.clone());
+        let (config, clock) = (self.plan.config.clone(), self.room.clock().clone());
+        let watching = watch(config, self.cursor, Some(since), handler, told, clock, stop.clone());
         tokio::pin!(watching);
         let mut ours_until = Instant::now() + LEASE;
         loop {
