@@ -1,8 +1,12 @@
 //! Receipts that no reply in hand makes: sent by an operator, reported by a provider early, or poisonous.
 
-use ledger::{Ledger, ReceiptVerdict, Reported, SqliteConfig};
+use std::time::Duration;
+
+use jiff::SignedDuration;
+use ledger::{Begin, Effect, Ledger, ReceiptVerdict, Reported, SqliteConfig};
 use model::{
-    Address, AgentReply, ChannelName, Family, NeighbourName, PhoneNumber, ReasonCode, Receipt, ReceiptStatus, TraceId,
+    Address, AgentReply, ChannelName, DeliveryReport, Family, NeighbourName, PhoneNumber, ReasonCode, Receipt,
+    ReceiptStatus, ReplyBody, TraceId,
 };
 use runtime::Clock;
 
@@ -12,7 +16,7 @@ use crate::settings::{CHANNEL, COMPANY, Queues, Settings};
 use crate::town::Town;
 use crate::world::{World, on_both_brokers};
 
-on_both_brokers!(an_operator_tells_what_became_of_a_reply);
+on_both_brokers!(an_operator_tells_what_became_of_a_reply, a_reply_that_bounces_after_days_is_told);
 
 const CONSUMER: &str = "13125550142";
 
@@ -94,6 +98,75 @@ async fn a_report_that_overtakes_its_reply_is_told() {
     world.end().await;
 }
 
+/// A reply of five days ago whose agent saw `Delivered`, because the provider had accepted it: longer ago than receipts are kept.
+async fn accepted_five_days_ago(ledger: &Ledger, message: &str, known: &str) -> AgentReply {
+    let channel = ChannelName::new(CHANNEL);
+    let received_at = Clock::system().now() - SignedDuration::from_hours(5 * 24);
+    let reply = AgentReply {
+        id: AgentReply::derive_id(&channel, message, CONSUMER),
+        channel,
+        provider: NeighbourName::new("crexendo"),
+        genesys: NeighbourName::new("main"),
+        genesys_message_id: message.to_owned(),
+        from_id: COMPANY.to_owned().into(),
+        to_id: CONSUMER.to_owned().into(),
+        to: Address::Phone(PhoneNumber::normalise(CONSUMER, None).expect("it is a number")),
+        body: ReplyBody::Text("hello".to_owned().into()),
+        trace: TraceId::new("trace"),
+        received_at,
+    };
+    let effect = Effect::from(&reply);
+    let begun = ledger.begin(effect.clone(), Duration::from_secs(15)).await.expect("the ledger answers");
+    let Begin::First(attempt) = begun else { panic!("it was begun before: {begun:?}") };
+    let reports = ledger.sent(&effect, &attempt, Some(known.to_owned())).await.expect("the ledger answers");
+    assert_eq!(reports, []);
+    assert_eq!(ledger.receipt(&reply.accepted()).await.expect("the ledger answers"), ReceiptVerdict::Emit);
+    ledger.receipt_emitted(&reply.accepted()).await.expect("the ledger answers");
+    reply
+}
+
+/// Mail servers give up after days. What they say then is news, however old the reply is.
+async fn a_reply_that_bounces_after_days_is_told(queues: Queues) {
+    let world = World::on(queues).await;
+    let ledger = world.house.ledger.clone().expect("a ledger");
+    let reply = accepted_five_days_ago(&ledger, "days-1", "known-1").await;
+    let status = ReceiptStatus::failed(ReasonCode::InvalidDestination, "Nobody is there.");
+    let report = DeliveryReport {
+        id: DeliveryReport::derive_id(&reply.provider, "known-1", &status),
+        provider: reply.provider.clone(),
+        foreign_id: "known-1".to_owned(),
+        status,
+        trace: TraceId::new("report"),
+        received_at: Clock::system().now(),
+    };
+    world.house.broker.publish(&report).await.expect("it is stored");
+    let told = ("Failed".to_owned(), vec![530]);
+    let seen = world.until("the failure, or a dead letter", async |world| {
+        let dead = world.house.broker.dead_letters(Family::Receipts, 1).await.ok()?;
+        let receipts = world.receipts("days-1");
+        (!receipts.is_empty() || !dead.is_empty()).then_some(receipts)
+    });
+    assert_eq!(seen.await, [told]);
+    drop(ledger);
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reply_of_days_ago_is_taken_back() {
+    let town = Town::on(Queues::Embedded).await;
+    let bridge = town.start().await;
+    let path = town.folder.path().join("ledger.db");
+    let config = ledger::Config::Sqlite(SqliteConfig { path, retain: Duration::from_secs(86_400), sole_owner: false });
+    let ledger = Ledger::open(config, Clock::system()).await.expect("a ledger");
+    accepted_five_days_ago(&ledger, "days-2", "known-2").await;
+    ledger.close().await;
+    let told = town.receipts_send(&["--message", "days-2", "--status", "removed"]).await.well();
+    assert!(told.contains("on its way"), "{told}");
+    town.receipts_told(1).await;
+    assert_eq!(town.receipts("days-2"), [("Removed".to_owned(), Vec::new())]);
+    town.end(vec![bridge]).await;
+}
+
 /// The simulated provider counts its messages.
 fn next_id(id: &str) -> String {
     let digits = id.len() - id.chars().rev().take_while(char::is_ascii_digit).count();
@@ -122,10 +195,11 @@ async fn a_poisonous_receipt_is_put_aside() {
         status: ReceiptStatus::Delivered,
         trace: TraceId::new("trace"),
         received_at: Clock::system().now(),
+        told_at: None,
     };
     for _ in 0..5 {
         let path = town.folder.path().join("ledger.db");
-        let retain = std::time::Duration::from_secs(86_400);
+        let retain = Duration::from_secs(86_400);
         let config = ledger::Config::Sqlite(SqliteConfig { path, retain, sole_owner: false });
         let crashed = Ledger::open(config, Clock::system()).await.expect("a ledger");
         assert_eq!(crashed.receipt(&receipt).await.expect("it answers"), ReceiptVerdict::Emit);

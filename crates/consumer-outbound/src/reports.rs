@@ -6,7 +6,6 @@ use model::{DeliveryReport, ReceiptStatus};
 
 use crate::handler::{Room, ledger_down};
 use crate::mail::Evidence;
-use crate::tell::not_published;
 
 impl Room {
     pub(crate) async fn report(&self, report: &DeliveryReport) -> Result<Done, Failure> {
@@ -23,7 +22,7 @@ impl Room {
         match reported.map_err(ledger_down)? {
             Reported::Matched(receipt) => {
                 tracing::info!(message.id = %receipt.id, channel = %receipt.channel, status = report.status.word(), "a provider reported what became of a reply");
-                self.deps.broker.publish(receipt.as_ref()).await.map_err(not_published)?;
+                self.tell(*receipt).await?;
             }
             Reported::Held => {
                 tracing::debug!(provider = %report.provider, "a report came before its reply; it is held")

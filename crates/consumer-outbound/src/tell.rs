@@ -28,10 +28,16 @@ impl Room {
 
     /// What the provider had reported before this reply was recorded as sent.
     pub(crate) async fn publish_reports(&self, receipts: Vec<Receipt>) -> Result<(), Failure> {
-        for receipt in &receipts {
-            self.deps.broker.publish(receipt).await.map_err(not_published)?;
+        for receipt in receipts {
+            self.tell(receipt).await?;
         }
         Ok(())
+    }
+
+    /// A receipt is as old as what it tells, and not as old as the reply: it would be given up as too old to be told.
+    pub(crate) async fn tell(&self, receipt: Receipt) -> Result<(), Failure> {
+        let receipt = receipt.told(self.deps.clock.now());
+        self.deps.broker.publish(&receipt).await.map_err(not_published)
     }
 
     /// Publishes the receipt of an outcome, as often as asked: the crash may have come between the effect and its
@@ -39,9 +45,7 @@ impl Room {
     pub(crate) async fn tell_again(&self, reply: &AgentReply, outcome: &Outcome) -> Result<(), Failure> {
         let evidence = self.deps.directory.borrow().accepted_is_delivered(&reply.channel);
         match outcome {
-            Outcome::Sent { .. } if evidence => {
-                self.deps.broker.publish(&reply.accepted()).await.map_err(not_published)
-            }
+            Outcome::Sent { .. } if evidence => self.tell(reply.accepted()).await,
             Outcome::Sent { .. } | Outcome::SameAs(_) | Outcome::Recorded => Ok(()),
             Outcome::Failed { code, reason } => {
                 self.publish_receipt(reply, ReceiptStatus::failed(*code, reason.clone())).await
@@ -50,7 +54,7 @@ impl Room {
     }
 
     pub(crate) async fn publish_receipt(&self, reply: &AgentReply, status: ReceiptStatus) -> Result<(), Failure> {
-        self.deps.broker.publish(&reply.receipt(status)).await.map_err(not_published)
+        self.tell(reply.receipt(status)).await
     }
 }
 

@@ -42,6 +42,7 @@ impl Passport {
             accepted: false,
             trace: self.trace,
             received_at: self.received_at,
+            told_at: None,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The receipt states of one reply only move forward (design 4, `reference/genesys.md` 6.3).
 
-use model::{AgentReply, Family, Receipt};
+use model::{AgentReply, Family, Queued as _, Receipt};
 
 use crate::{Effect, POISON, Parties, ReceiptVerdict};
 
@@ -108,7 +108,7 @@ impl From<&Receipt> for Effect {
             consumer: receipt.to.clone(),
             foreign_id: receipt.genesys_message_id.clone(),
             trace: receipt.trace.clone(),
-            received_at: receipt.received_at,
+            received_at: receipt.received_at(),
             parties: None,
         }
     }

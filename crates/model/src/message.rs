@@ -157,6 +157,7 @@ impl AgentReply {
             accepted: false,
             trace: self.trace.clone(),
             received_at: self.received_at,
+            told_at: None,
         }
     }
 
@@ -214,6 +215,18 @@ pub struct Receipt {
     pub trace: TraceId,
     /// When the reply's webhook came in: a receipt must not overtake the answer to it.
     pub received_at: Timestamp,
+    /// When it became known, where that was not before the webhook came in. A reply may be given up, bounce or be taken back
+    /// days later, and what is told of it then is news, however old the reply is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub told_at: Option<Timestamp>,
+}
+
+impl Receipt {
+    /// The same, known since `at`: its age is counted from there.
+    #[must_use]
+    pub fn told(self, at: Timestamp) -> Self {
+        Self { told_at: Some(at.max(self.received_at)), ..self }
+    }
 }
 
 impl Queued for Receipt {
@@ -234,7 +247,7 @@ impl Queued for Receipt {
         &self.trace
     }
     fn received_at(&self) -> Timestamp {
-        self.received_at
+        self.told_at.unwrap_or(self.received_at)
     }
 }
 

@@ -49,7 +49,7 @@ pub(super) async fn spawn(
         .with_state(Arc::new(desk))
         .merge(consent::routes(Consents::new(config, ledger, clock)))
         .merge(dead_letters::routes(DeadLetters::new(config, broker, ledger, clock)))
-        .merge(receipts::routes(broker, ledger));
+        .merge(receipts::routes(broker, ledger, clock));
     match &config.admin.control {
         Control::Unix(path) => tasks.spawn("control socket", serve_unix(path.clone(), router, shutdown.clone()).await?),
         Control::Tcp { listen, token } => {

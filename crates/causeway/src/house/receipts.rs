@@ -10,12 +10,14 @@ use broker::Broker;
 use http::StatusCode;
 use ledger::{Ledger, ReceiptVerdict};
 use model::{ChannelName, Receipt, ReceiptStatus};
+use runtime::Clock;
 use runtime::http_server::http_error;
 use serde::{Deserialize, Serialize};
 
 struct Desk {
     broker: Broker,
     ledger: Option<Ledger>,
+    clock: Clock,
 }
 
 /// `POST /receipts/send`
@@ -40,8 +42,8 @@ pub(crate) enum Sent {
 }
 
 /// `/receipts/send`
-pub(super) fn routes(broker: &Broker, ledger: Option<&Ledger>) -> Router {
-    let desk = Desk { broker: broker.clone(), ledger: ledger.cloned() };
+pub(super) fn routes(broker: &Broker, ledger: Option<&Ledger>, clock: &Clock) -> Router {
+    let desk = Desk { broker: broker.clone(), ledger: ledger.cloned(), clock: clock.clone() };
     Router::new().route("/receipts/send", post(send)).with_state(Arc::new(desk))
 }
 
@@ -70,6 +72,8 @@ async fn send(State(desk): State<Arc<Desk>>, Json(asked): Json<Send>) -> Respons
         }
         ReceiptVerdict::Emit | ReceiptVerdict::Poison => {}
     }
+    // It is said now, however old the reply is.
+    let receipt = receipt.told(desk.clock.now());
     match desk.broker.publish(&receipt).await {
         Ok(()) => {
             tracing::info!(message.id = %receipt.id, channel = %receipt.channel, status = word, "a receipt was sent by hand");

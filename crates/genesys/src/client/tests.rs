@@ -109,6 +109,7 @@ fn receipt(status: ReceiptStatus) -> Receipt {
         status,
         trace: TraceId::new("t"),
         received_at: Timestamp::UNIX_EPOCH,
+        told_at: None,
     }
 }
 

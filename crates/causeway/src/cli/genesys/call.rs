@@ -115,6 +115,7 @@ impl SendReceipt {
             status,
             trace: trace(),
             received_at: Timestamp::UNIX_EPOCH,
+            told_at: None,
         };
         let (client, access) = door(&config, channel)?;
         client.send_receipt(&access, &receipt).await.map_err(anyhow::Error::from)?;
