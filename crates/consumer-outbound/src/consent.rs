@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::anyhow;
 use broker::{Done, Failure, Foresight, Rejection};
@@ -14,8 +14,9 @@ use model::{
 };
 use sms::SendRequest;
 
+use crate::begun::Begun;
 use crate::directory::Channel;
-use crate::handler::{Author, Begun, CALL_TIMEOUT, Room, Walk, ledger_down};
+use crate::handler::{Author, CALL_TIMEOUT, Room, Walk, ledger_down};
 use crate::parts::Place;
 use crate::verdict;
 
@@ -130,11 +131,9 @@ impl Room {
     async fn record_and_answer(&self, change: &ConsentChange) -> Result<Done, Failure> {
         let reply = answer_to(change, String::new());
         let effect = effect_of(&reply);
-        let begun = match self.deps.ledger.begin(effect.clone(), CALL_TIMEOUT).await.map_err(ledger_down)? {
-            Begin::Done(_) => return Ok(Done::Duplicate),
-            Begin::First(attempt) => Begun::First(attempt),
-            Begin::Interrupted { attempt, began, until, begun } => Begun::Interrupted { attempt, began, until, begun },
-        };
+        let since = Instant::now();
+        let found = self.deps.ledger.begin(effect.clone(), CALL_TIMEOUT).await.map_err(ledger_down)?;
+        let Ok(begun) = Begun::of(found, since) else { return Ok(Done::Duplicate) };
         let (ledger, attempt) = (&self.deps.ledger, begun.attempt().clone());
         let arrived = ledger.arrive(&change.channel, &change.id, &arrival_of(change)).await.map_err(ledger_down)?;
         if let ArrivalVerdict::SameAs(other) = arrived {
@@ -174,7 +173,7 @@ impl Room {
     /// It is recorded; the next try is a call on the provider, and waits for its turn.
     async fn answer_in_turn(&self, change: &ConsentChange, effect: &Effect, begun: &Begun) -> Result<Failure, Failure> {
         self.answers.enter(change, self.deps.clock.now());
-        if let Begun::First(attempt) = begun {
+        if let Begun::First { attempt, .. } = begun {
             let told = "recorded; its answer waits for its turn";
             self.deps.ledger.release(effect, attempt, told).await.map_err(ledger_down)?;
         }
@@ -214,7 +213,7 @@ impl Room {
     async fn late(&self, reply: &AgentReply, begun: &Begun) -> Result<Done, Failure> {
         tracing::warn!(channel = %reply.channel, "a keyword was recorded, and could not be answered in time");
         match begun {
-            Begun::First(attempt) => self.recorded(reply, attempt).await,
+            Begun::First { attempt, .. } => self.recorded(reply, attempt).await,
             Begun::Interrupted { attempt, .. } => {
                 self.forget(reply);
                 let verdict = (ReasonCode::Expired, verdict::MAYBE_SENT.to_owned());

@@ -1,10 +1,9 @@
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::anyhow;
 use broker::{Broker, Consume, Done, Failure, Foresight, Handle, Rejection};
-use jiff::Timestamp;
-use ledger::{AttemptId, Begin, Effect, Entry, Ledger, LedgerError, Outcome, POISON, What};
+use ledger::{AttemptId, Begin, Effect, Entry, Ledger, LedgerError, Outcome, What};
 use model::text::segments;
 use model::{
     Address, AgentReply, ChannelName, Errand, NeighbourName, PhoneNumber, Private, ReasonCode, ReceiptStatus, ReplyBody,
@@ -13,6 +12,7 @@ use runtime::{Clock, Shutdown};
 use sms::{SendError, SendRequest};
 use tokio::sync::watch;
 
+use crate::begun::time_left;
 use crate::consent::{Answers, Stops};
 use crate::directory::{Account, Channel, Directory};
 use crate::files::Files;
@@ -236,52 +236,7 @@ impl Room {
     }
 }
 
-/// An attempt this replica holds, or one that nobody knows the end of.
-pub(crate) enum Begun {
-    First(AttemptId),
-    Interrupted { attempt: AttemptId, began: Timestamp, until: Timestamp, begun: u32 },
-}
-
-impl Begun {
-    /// The attempt.
-    pub(crate) const fn attempt(&self) -> &AttemptId {
-        match self {
-            Self::First(attempt) | Self::Interrupted { attempt, .. } => attempt,
-        }
-    }
-}
-
 impl Room {
-    /// The record before the effect; `None` when the effect was made before and its outcome has been told again.
-    pub(crate) async fn begin(
-        &self,
-        reply: &AgentReply,
-        effect: &Effect,
-        time: Duration,
-    ) -> Result<Option<Begun>, Failure> {
-        match self.deps.ledger.begin(effect.clone(), time).await.map_err(ledger_down)? {
-            Begin::First(attempt) => Ok(Some(Begun::First(attempt))),
-            Begin::Interrupted { attempt, began, until, begun } => {
-                Ok(Some(Begun::Interrupted { attempt, began, until, begun }))
-            }
-            Begin::Done(outcome) => self.told_once_more(reply, &outcome).await.map(|()| None),
-        }
-    }
-
-    /// Goes on from where an effect stands.
-    pub(crate) async fn attempt(&self, walk: &Walk<'_>, request: &SendRequest, begun: Begun) -> Result<Done, Failure> {
-        match begun {
-            Begun::First(attempt) => self.send(walk, request, attempt).await,
-            Begun::Interrupted { until, begun, .. } if begun >= POISON && until <= self.deps.clock.now() => {
-                let cause = anyhow!("begun {begun} times and never ended; look at what it crashed before replaying it");
-                Err(Failure::Reject { code: "poison", cause })
-            }
-            Begun::Interrupted { attempt, began, until, .. } => {
-                self.reconcile(walk, request, attempt, began, until).await
-            }
-        }
-    }
-
     /// It is given up, so nobody looks for it any more.
     pub(crate) fn forget(&self, reply: &AgentReply) {
         self.firewalls.forget(reply);
@@ -315,6 +270,7 @@ impl Room {
             file: walk.loaded.as_ref().map(|loaded| loaded.file.clone()),
             session,
             attempt: String::new(),
+            within: walk.call_time(),
         })
     }
 
@@ -324,11 +280,15 @@ impl Room {
         walk: &Walk<'_>,
         request: &SendRequest,
         attempt: AttemptId,
+        since: Instant,
     ) -> Result<Done, Failure> {
         if let Some(reason) = self.unwanted(walk).await? {
             return self.refuse(walk, &attempt, ReasonCode::NotAllowed, reason).await;
         }
-        let request = SendRequest { attempt: attempt.0.clone(), ..request.clone() };
+        let Some(within) = time_left(walk.call_time(), since.elapsed()) else {
+            return Err(self.too_slow(walk.reply, &walk.effect, &attempt).await?);
+        };
+        let request = SendRequest { attempt: attempt.0.clone(), within, ..request.clone() };
         match walk.account.provider.send(&request).await {
             Ok(sent) => self.sent(walk, &request, &attempt, sent.provider_id).await,
             Err(SendError::Never { code, reason, cause }) => {

@@ -1,5 +1,6 @@
 //! The room that gives consumers what agents wrote: queue `replies` → provider, and a receipt for each reply.
 
+mod begun;
 mod consent;
 mod directory;
 mod files;

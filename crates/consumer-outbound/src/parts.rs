@@ -2,16 +2,17 @@
 //! is an effect of its own; the last is the effect of the reply, so that a reply is done when all of it is.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use broker::{Done, Failure};
-use ledger::{Begin, Effect, Outcome, Standing};
+use ledger::{Effect, Outcome, Standing};
 use model::text::{fold, segments, split};
 use model::{Address, AgentReply, MessageId, PhoneNumber, Private, ReasonCode, ReplyBody};
 
+use crate::begun::Begun;
 use crate::directory::{Account, Channel, Texts};
 use crate::files::Kept;
-use crate::handler::{Author, Begun, CALL_TIMEOUT, PICTURE_TIMEOUT, Room, Walk, ledger_down};
+use crate::handler::{Author, CALL_TIMEOUT, PICTURE_TIMEOUT, Room, Walk, ledger_down};
 use crate::verdict;
 
 /// A reply as it is sent: to whom, and in which parts, of which there is at least one.
@@ -145,13 +146,9 @@ impl Room {
             }
             // Before its record: while it waits for its turn in memory nobody takes it for interrupted.
             let loaded = self.load(part).await?;
-            let begun = match self.deps.ledger.begin(effect.clone(), part.call_time()).await.map_err(ledger_down)? {
-                Begin::Done(_) => continue,
-                Begin::First(attempt) => Begun::First(attempt),
-                Begin::Interrupted { attempt, began, until, begun } => {
-                    Begun::Interrupted { attempt, began, until, begun }
-                }
-            };
+            let since = Instant::now();
+            let found = self.deps.ledger.begin(effect.clone(), part.call_time()).await.map_err(ledger_down)?;
+            let Ok(begun) = Begun::of(found, since) else { continue };
             let (author, channel, account) = (Author::Agent, Arc::clone(channel), Arc::clone(account));
             let walk = Walk { reply, author, effect, place, channel, account, loaded };
             let request = self.request(&walk, letter.to.clone(), part.text().clone()).await?;

@@ -1,6 +1,6 @@
 //! What became of an attempt whose end nobody knows: the provider is asked, and nothing is repeated before it answered.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::anyhow;
 use broker::{Done, Failure};
@@ -79,10 +79,11 @@ impl Room {
     }
 
     async fn try_again(&self, walk: &Walk<'_>, request: &SendRequest, attempt: &AttemptId) -> Result<Done, Failure> {
+        let since = Instant::now();
         match self.deps.ledger.retake(&walk.effect, attempt, walk.call_time()).await.map_err(ledger_down)? {
             Some(next) => {
                 self.maybe_sent.leave(&walk.account, walk.reply, self.deps.clock.now());
-                self.send(walk, request, next).await
+                self.send(walk, request, next, since).await
             }
             None => Err(verdict::looks_later(walk, ELSEWHERE, "another replica took this reply up")),
         }

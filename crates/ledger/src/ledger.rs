@@ -73,7 +73,7 @@ pub(crate) enum Inner {
 }
 
 /// What is added to a call's own time-out for its deadline: the way to the ledger and back, twice.
-const MARGIN: Duration = Duration::from_secs(5);
+pub const MARGIN: Duration = Duration::from_secs(5);
 /// How long readiness waits for an answer.
 const CHECK_WITHIN: Duration = Duration::from_secs(2);
 

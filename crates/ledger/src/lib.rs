@@ -21,7 +21,7 @@ pub mod contract;
 
 pub use consent::{Consent, ConsentRecord, Said, When};
 pub use interactions::{Interaction, InteractionState, KeptInteraction};
-pub use ledger::{Config, Ledger, PostgresConfig, SqliteConfig, TimeSource};
+pub use ledger::{Config, Ledger, MARGIN, PostgresConfig, SqliteConfig, TimeSource};
 pub use marks::{Lease, Mark};
 pub use person::{Erased, Erasure, KeptArrival, KeptEffect, KeptReceipt, KeptSession, KeptTask, Person};
 pub use types::{

@@ -39,6 +39,8 @@ pub struct SendRequest {
     pub session: Option<SessionId>,
     /// Names this attempt to the provider, so that it can be found again.
     pub attempt: String,
+    /// The longest the call may take, where that is less than a call takes.
+    pub within: Duration,
 }
 
 /// A picture or file that goes with a text.

@@ -5,7 +5,7 @@ mod draft;
 mod files;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::anyhow;
 use broker::{Done, Failure};
@@ -17,8 +17,9 @@ use model::{AgentReply, ConversationKey, MailReply, MailThread, ReasonCode};
 pub(crate) use directory::PostOffices;
 pub use directory::{Evidence, Leave, MailAccount, MailChannel};
 
+use crate::begun::{Begun, time_left};
 use crate::directory::WhenUnsure;
-use crate::handler::{Begun, Room, ledger_down};
+use crate::handler::{Room, ledger_down};
 use files::Attachments;
 
 /// The longest it takes to hand a mail to a server; the deadline in the ledger is built on it.
@@ -76,7 +77,7 @@ impl Room {
         };
         let post = Post { reply, mail, files, effect, channel, account };
         match begun {
-            Begun::First(attempt) => self.post(&post, attempt).await,
+            Begun::First { attempt, since } => self.post(&post, attempt, since).await,
             Begun::Interrupted { until, begun, .. } if begun >= POISON && until <= self.deps.clock.now() => {
                 let cause = anyhow!("begun {begun} times and never ended; look at what it crashed before replaying it");
                 Err(Failure::Reject { code: "poison", cause })
@@ -99,14 +100,15 @@ impl Room {
         let detail = "it may have been sent; it is sent again under the same Message-ID".to_owned();
         let entry = Entry { effect: post.effect.clone(), what: What::Looked, detail };
         self.deps.ledger.note(entry).await.map_err(ledger_down)?;
+        let since = Instant::now();
         match self.deps.ledger.retake(&post.effect, &attempt, MAIL_TIMEOUT).await.map_err(ledger_down)? {
-            Some(next) => self.post(post, next).await,
+            Some(next) => self.post(post, next, since).await,
             None => Err(Failure::NotYet { after: Duration::from_secs(1) }),
         }
     }
 
     /// One attempt at the effect itself, and the record after it.
-    async fn post(&self, post: &Post<'_>, attempt: AttemptId) -> Result<Done, Failure> {
+    async fn post(&self, post: &Post<'_>, attempt: AttemptId, since: Instant) -> Result<Done, Failure> {
         let Post { reply, effect, channel, account, .. } = post;
         let Some(sender) = &account.sender else {
             let told = "This channel takes mail and sends none.";
@@ -127,6 +129,10 @@ impl Room {
                 return self.fail(reply, effect, &attempt, reason.code, &reason.message).await;
             }
         };
+        // A transaction takes all of its time where a server is slow.
+        if time_left(MAIL_TIMEOUT, since.elapsed()) != Some(MAIL_TIMEOUT) {
+            return Err(self.too_slow(reply, effect, &attempt).await?);
+        }
         let sending = sender.send(&composed).await;
         if matches!(sending, Sending::Sent { .. }) {
             let next = MailThread::after(thread, draft.message_id.as_str().to_owned(), draft.subject);

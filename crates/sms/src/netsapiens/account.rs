@@ -45,13 +45,15 @@ pub struct Account {
     keeper: Keeper,
     pub(super) http: HttpClient,
     clock: Clock,
-    timeout: Duration,
+    pub(super) timeout: Duration,
 }
 
 /// A send takes no longer, whatever calls it is made of: its caller takes an attempt for dead soon after, and repeats it.
 const TIMEOUT: Duration = Duration::from_secs(15);
 /// A megabyte takes longer than a text.
 const FILE_FACTOR: u32 = 3;
+/// A call is not made in less than this part of its time.
+const WORTHWHILE: u32 = 10;
 /// Sessions of a user a look reads, and how many of the right pair of numbers it asks.
 const SESSIONS_LIMIT: u32 = 200;
 const SESSIONS_ASKED: usize = 5;
@@ -77,26 +79,26 @@ impl Account {
             base_url: &self.config.base_url,
             http: &self.http,
             now: self.clock.now(),
-            timeout: self.timeout,
+            until: Instant::now() + self.timeout,
         };
         self.keeper.bearer(&door, None).await
     }
 
     /// One call with the account's token. One that is refused is renewed, and the call repeated, once: a 401 did nothing.
     pub(super) async fn call(&self, operation: &'static str, call: Call) -> Result<Answer, Trouble> {
-        let (began, name) = (Instant::now(), &self.config.name);
-        let left = || call.timeout.saturating_sub(began.elapsed());
+        let (until, name) = (Instant::now() + call.timeout, &self.config.name);
         let mut spent: Option<SecretString> = None;
         loop {
-            let door = Door {
-                account: name,
-                base_url: &self.config.base_url,
-                http: &self.http,
-                now: self.clock.now(),
-                timeout: left(),
-            };
+            let door =
+                Door { account: name, base_url: &self.config.base_url, http: &self.http, now: self.clock.now(), until };
             let token = self.keeper.bearer(&door, spent.as_ref().map(ExposeSecret::expose_secret)).await?;
-            let mut next = Call { timeout: left(), ..call.clone() };
+            // A call that is cut off at once may have been heard, and nobody would know what it did.
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() || left < call.timeout / WORTHWHILE {
+                let cause = format!("provider {name}: its login took the time of the call, which was not made");
+                return Err(SendError::Later { after: None, throttled: false, cause }.into());
+            }
+            let mut next = Call { timeout: left, ..call.clone() };
             // A token that no header can carry is left out: the server's 401 then tells the operator.
             if let Ok(mut bearer) = HeaderValue::from_str(&format!("Bearer {}", token.expose_secret())) {
                 bearer.set_sensitive(true);
@@ -115,6 +117,7 @@ impl Account {
         let session = session_of(request);
         let body = Outgoing::from(request).body();
         let timeout = self.timeout.saturating_mul(if request.file.is_some() { FILE_FACTOR } else { 1 });
+        let timeout = timeout.min(request.within);
         let route = format!("messagesessions/{}/messages", url_segment(session.as_str()));
         let answered = self.post(request, &route, body.clone(), timeout).await;
         // Old servers have no such route; the one without a session starts one (section 3.2).

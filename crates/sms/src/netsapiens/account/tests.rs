@@ -70,6 +70,7 @@ fn request(session: Option<&str>) -> SendRequest {
         file: None,
         session: session.map(SessionId::new),
         attempt: "0123456789ab".to_owned(),
+        within: Duration::MAX,
     }
 }
 

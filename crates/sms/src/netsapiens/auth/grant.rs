@@ -1,6 +1,6 @@
 //! The calls that give a token.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -27,7 +27,14 @@ pub(in crate::netsapiens) struct Door<'a> {
     pub(in crate::netsapiens) base_url: &'a str,
     pub(in crate::netsapiens) http: &'a HttpClient,
     pub(in crate::netsapiens) now: Timestamp,
-    pub(in crate::netsapiens) timeout: Duration,
+    /// When whoever asks has no time left.
+    pub(in crate::netsapiens) until: Instant,
+}
+
+impl Door<'_> {
+    pub(super) fn left(&self) -> Duration {
+        self.until.saturating_duration_since(Instant::now())
+    }
 }
 
 /// Which of the two kinds of token.
@@ -84,6 +91,11 @@ pub(super) async fn ask(
     fingerprint: &str,
     refresh: Option<&str>,
 ) -> Result<Record, Failure> {
+    let (account, timeout) = (door.account, door.left());
+    if timeout.is_zero() {
+        let cause = format!("provider {account}: there was no time left for its login");
+        return Err(Failure::Later(SendError::Later { after: None, throttled: false, cause }));
+    }
     let mut headers = HeaderMap::new();
     headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -92,9 +104,8 @@ pub(super) async fn ask(
         url: format!("{}{}", door.base_url, kind.path()),
         headers,
         body: Bytes::from(kind.body(login, refresh).to_string()),
-        timeout: door.timeout,
+        timeout,
     };
-    let account = door.account;
     let answer = door.http.call(account.as_str(), "login", call).await.map_err(|error| {
         let cause = format!("provider {account}, at the login: {error}");
         Failure::Later(SendError::Later { after: None, throttled: false, cause })

@@ -1,6 +1,6 @@
 use std::fmt;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use secrecy::SecretString;
 use tokio::sync::Mutex;
@@ -16,6 +16,8 @@ const LEASE: Duration = Duration::from_secs(30);
 /// How often, and how many times, it is looked whether another replica is done.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 const LOOKS: u32 = 12;
+/// How soon the next token is asked for again, while the one that is there is good for calls.
+const AGAIN: Duration = Duration::from_secs(10);
 
 /// Keeps the token of an account, and renews it: one login at a time, whoever asks. Cheap to clone.
 #[derive(Clone)]
@@ -37,6 +39,16 @@ struct Held {
     owner: String,
     store: Option<Arc<dyn TokenStore>>,
     record: Mutex<Option<Record>>,
+    /// What can be known while somebody is at the login.
+    told: std::sync::Mutex<Told>,
+}
+
+/// How the last look at the token ended.
+#[derive(Default)]
+struct Told {
+    record: Option<Record>,
+    /// It was not had, for a cause that may pass.
+    failed: Option<(Instant, SendError)>,
 }
 
 impl fmt::Debug for Keeper {
@@ -61,6 +73,7 @@ impl Keeper {
                 owner: Uuid::new_v4().simple().to_string(),
                 store: store.clone(),
                 record: Mutex::new(None),
+                told: std::sync::Mutex::default(),
             }))
         };
         let inner = match auth {
@@ -96,18 +109,73 @@ enum Next {
 }
 
 impl Held {
+    /// One caller at a time is at the login. The others wait no longer than they have time, and take its failure for their own.
     async fn bearer(&self, door: &Door<'_>, spent: Option<&str>) -> Result<String, SendError> {
-        let mut record = self.record.lock().await;
-        let mut usable = match self.judge(door, record.as_ref(), spent)? {
+        let asked = Instant::now();
+        let mut record = match self.record.try_lock() {
+            Ok(record) => record,
+            Err(_at_the_login) => {
+                if let Some(access) = self.usable_meanwhile(door, spent) {
+                    return Ok(access);
+                }
+                let Ok(record) = tokio::time::timeout(door.left(), self.record.lock()).await else {
+                    return Err(later(door, "a login is not answered, and every call waits for it"));
+                };
+                record
+            }
+        };
+        let usable = match self.judge(door, record.as_ref(), spent)? {
             Next::Take(access) => return Ok(access),
             Next::Renew(usable) => usable,
         };
+        if let Some(told) = self.told_since(asked, usable.clone()) {
+            return told;
+        }
+        let got = self.obtain(door, &mut record, spent, usable).await;
+        let mut told = self.told();
+        told.record.clone_from(&record);
+        if let Err(why @ SendError::Later { .. }) = &got {
+            told.failed = Some((Instant::now(), why.clone()));
+        }
+        got
+    }
+
+    fn told(&self) -> MutexGuard<'_, Told> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A token that is good for this call, while the next one is fetched.
+    fn usable_meanwhile(&self, door: &Door<'_>, spent: Option<&str>) -> Option<String> {
+        match self.judge(door, self.told().record.as_ref(), spent) {
+            Ok(Next::Take(access) | Next::Renew(Some(access))) => Some(access),
+            Ok(Next::Renew(None)) | Err(_) => None,
+        }
+    }
+
+    /// What the last look ended with, where another one would hardly tell more: it ended after this caller had asked, or a moment
+    /// ago, while there is a token to be used.
+    fn told_since(&self, asked: Instant, usable: Option<String>) -> Option<Result<String, SendError>> {
+        let told = self.told();
+        let (at, why) = told.failed.as_ref()?;
+        match usable {
+            Some(access) => (at.elapsed() < AGAIN).then_some(Ok(access)),
+            None => (*at >= asked).then(|| Err(why.clone())),
+        }
+    }
+
+    async fn obtain(
+        &self,
+        door: &Door<'_>,
+        record: &mut Option<Record>,
+        spent: Option<&str>,
+        mut usable: Option<String>,
+    ) -> Result<String, SendError> {
         let Some(store) = self.store.as_deref() else {
             let made = self.renew(door, record.as_ref()).await;
-            return self.settle(door, &mut record, made, usable);
+            return self.settle(door, record, made, usable);
         };
         for _ in 0..LOOKS {
-            let leased = match self.look(store, &mut record).await {
+            let leased = match self.look(store, record).await {
                 Ok(()) => {
                     match self.judge(door, record.as_ref(), spent)? {
                         Next::Take(access) => return Ok(access),
@@ -118,7 +186,7 @@ impl Held {
                 Err(why) => Err(why),
             };
             match (leased, &usable) {
-                (Ok(true), _) => return self.renew_alone(store, door, &mut record, spent).await,
+                (Ok(true), _) => return self.renew_alone(store, door, record, spent).await,
                 // Whoever holds the lease, or the ledger, needs a moment, and the token is good for that long.
                 (_, Some(access)) => return Ok(access.clone()),
                 (Ok(false), None) => tokio::time::sleep(LOOK_EVERY).await,
@@ -212,7 +280,10 @@ impl Held {
                 *record = Some(made);
                 Ok(access)
             }
-            Err(Failure::Later(later)) => usable.ok_or(later),
+            Err(Failure::Later(later)) => {
+                self.told().failed = Some((Instant::now(), later.clone()));
+                usable.ok_or(later)
+            }
             Err(Failure::Refused(why)) => {
                 *record = Some(Record::refused(&self.fingerprint, &why, door.now));
                 Err(fault(door, &why))

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::extract::{Request, State};
 use axum::response::{Html, IntoResponse, Response};
@@ -33,6 +33,10 @@ struct Far {
     access: Option<String>,
     login: Option<(StatusCode, String)>,
     never_takes: bool,
+    /// Logins that came in, whatever became of them.
+    asked: u32,
+    /// A login is not answered.
+    swallows: bool,
 }
 
 type Shared = Arc<Mutex<Far>>;
@@ -41,8 +45,17 @@ async fn answer(State(far): State<Shared>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let body = axum::body::to_bytes(body, 1 << 16).await.unwrap();
     let body: Value = serde_json::from_slice(&body).unwrap_or_default();
+    let is_login = parts.uri.path().ends_with("/tokens");
+    let swallowed = {
+        let mut far = far.lock().unwrap();
+        far.asked += u32::from(is_login);
+        is_login && far.swallows
+    };
+    if swallowed {
+        std::future::pending::<()>().await;
+    }
     let mut far = far.lock().unwrap();
-    if parts.uri.path().ends_with("/tokens") {
+    if is_login {
         return login(&mut far, &body);
     }
     far.calls += 1;
@@ -302,4 +315,51 @@ async fn a_token_is_used_to_its_end_while_the_next_one_cannot_be_had() {
     account.version().await.unwrap();
     house.hand.advance(SignedDuration::from_secs(600));
     assert!(matches!(account.version().await, Err(SendError::Later { .. })));
+}
+
+/// A login that leads nowhere takes each call its own time and no more, however many wait for it, and no call is made without
+/// time for it.
+#[tokio::test]
+async fn calls_wait_for_a_login_side_by_side() {
+    let house = house().await;
+    house.far.lock().unwrap().swallows = true;
+    let mut account = house.account("right");
+    account.timeout = Duration::from_secs(2);
+    let mut calls = JoinSet::new();
+    for _ in 0..20 {
+        let account = account.clone();
+        calls.spawn(async move { account.version().await });
+    }
+    let all = tokio::time::timeout(Duration::from_secs(20), calls.join_all()).await.expect("not one after the other");
+    for told in all {
+        assert!(matches!(told, Err(SendError::Later { .. })), "{told:?}");
+    }
+    assert_eq!(house.seen(), [0, 0, 0, 0], "and no call was made");
+    assert!(house.far.lock().unwrap().asked <= 2, "they share what became of it");
+    house.far.lock().unwrap().swallows = false;
+    account.version().await.unwrap();
+}
+
+/// While the next token cannot be had, the one that is good for calls is used without waiting.
+#[tokio::test]
+async fn nobody_waits_for_a_login_with_a_good_token_in_hand() {
+    let house = house().await;
+    let mut account = house.account("right");
+    account.timeout = Duration::from_secs(60);
+    account.version().await.unwrap();
+    house.hand.advance(SignedDuration::from_secs(3_000));
+    house.far.lock().unwrap().swallows = true;
+    let mut renewal = JoinSet::new();
+    let renewing = account.clone();
+    renewal.spawn(async move { renewing.version().await });
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while house.far.lock().unwrap().asked < 2 {
+        assert!(Instant::now() < deadline, "nobody renews it");
+        tokio::task::yield_now().await;
+    }
+    for _ in 0..3 {
+        let told = tokio::time::timeout(Duration::from_secs(30), account.version()).await;
+        told.expect("it waits for the login").unwrap();
+    }
+    assert_eq!(house.far.lock().unwrap().asked, 2);
 }
