@@ -5,6 +5,7 @@ mod agent_files;
 mod architecture;
 mod bad_input;
 mod browser;
+mod channel_fault;
 mod commands;
 mod consent;
 mod conversation;

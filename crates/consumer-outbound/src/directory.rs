@@ -54,6 +54,8 @@ pub struct Channel {
     pub pictures: Pictures,
     /// What consumers are answered who end or begin being written to; `None` where the platform sees to that itself.
     pub consent: Option<Answers>,
+    /// Raised while the provider knows its number or user otherwise.
+    pub fault: Alarm,
 }
 
 /// What is answered to keywords; `None` is no answer.

@@ -50,6 +50,9 @@ pub(crate) const CALL_TIMEOUT: Duration = Duration::from_secs(15);
 /// The same for a picture.
 pub(crate) const PICTURE_TIMEOUT: Duration = Duration::from_secs(45);
 
+/// How often it is looked which replies of unknown outcome are another replica's by now.
+const FORGET_EVERY: Duration = Duration::from_secs(60);
+
 /// Consumes `replies` until the shutdown.
 ///
 /// # Errors
@@ -66,7 +69,19 @@ pub async fn run(config: Config, deps: Deps, shutdown: Shutdown) -> anyhow::Resu
         darkroom: Darkroom::default(),
         answers: Answers::default(),
     };
-    broker.consume::<Errand, _>(config.consume, Arc::new(room), shutdown).await
+    let room = Arc::new(room);
+    let watched = Arc::clone(&room);
+    let mut ticks = tokio::time::interval(FORGET_EVERY);
+    let forget = async {
+        loop {
+            ticks.tick().await;
+            watched.maybe_sent.forget(watched.deps.clock.now());
+        }
+    };
+    tokio::select! {
+        ended = broker.consume::<Errand, _>(config.consume, room, shutdown) => ended,
+        () = forget => Ok(()),
+    }
 }
 
 pub(crate) struct Room {
@@ -303,9 +318,7 @@ impl Room {
                 Err(verdict::unavailable(walk, None, anyhow!("outcome unknown: {cause}")))
             }
             Err(SendError::Blocked { cause }) => self.blocked(walk, &attempt, &cause).await,
-            Err(error @ (SendError::Later { .. } | SendError::AccountFault { .. })) => {
-                self.release(walk, &attempt, &error).await
-            }
+            Err(error) => self.release(walk, &attempt, &error).await,
         }
     }
 
@@ -318,6 +331,7 @@ impl Room {
         provider_id: Option<String>,
     ) -> Result<Done, Failure> {
         walk.account.paused.clear();
+        walk.channel.fault.clear();
         self.firewalls.passed(walk.reply);
         self.maybe_sent.leave(&walk.account, walk.reply, self.deps.clock.now());
         self.last_words.forget(walk.reply);
@@ -370,6 +384,9 @@ impl Room {
     async fn release(&self, walk: &Walk<'_>, attempt: &AttemptId, error: &SendError) -> Result<Done, Failure> {
         self.deps.ledger.release(&walk.effect, attempt, &error.to_string()).await.map_err(ledger_down)?;
         self.last_words.note_error(walk.reply, error, self.deps.clock.now());
+        if matches!(error, SendError::ChannelFault { .. }) {
+            self.firewalls.passed(walk.reply);
+        }
         Err(verdict::not_sent(walk, error))
     }
 

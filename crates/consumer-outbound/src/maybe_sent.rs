@@ -14,7 +14,14 @@ const FORGOTTEN: SignedDuration = SignedDuration::from_mins(10);
 /// The replies of which nobody knows whether they were sent, as far as this process has them in hand.
 #[derive(Default)]
 pub(crate) struct MaybeSent {
-    open: Mutex<HashMap<(NeighbourName, MessageId), Timestamp>>,
+    open: Mutex<Open>,
+}
+
+#[derive(Default)]
+struct Open {
+    replies: HashMap<(NeighbourName, MessageId), Timestamp>,
+    /// Of each provider that has had any: what is raised while it cannot be asked.
+    alarms: HashMap<NeighbourName, Alarm>,
 }
 
 impl MaybeSent {
@@ -43,15 +50,73 @@ impl MaybeSent {
         let key = (provider.clone(), reply.id.clone());
         let mut all = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         if open {
-            all.insert(key, now);
-        } else if all.remove(&key).is_none() {
+            all.replies.insert(key, now);
+            all.alarms.insert(provider.clone(), alarm.clone());
+        } else if all.replies.remove(&key).is_none() {
             return;
         }
-        all.retain(|_, at| now.duration_since(*at) < FORGOTTEN);
-        let count = all.keys().filter(|(of, _)| of == provider).count();
-        metrics::gauge!("causeway_maybe_sent", "provider" => provider.to_string()).set(count as f64);
-        if count == 0 {
-            alarm.clear();
+        all.forget(now);
+    }
+
+    /// Forgets those that went to another replica with their partition: nobody comes back to say what became of them.
+    pub(crate) fn forget(&self, now: Timestamp) {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).forget(now);
+    }
+}
+
+impl Open {
+    fn forget(&mut self, now: Timestamp) {
+        self.replies.retain(|_, at| now.duration_since(*at) < FORGOTTEN);
+        let replies = &self.replies;
+        self.alarms.retain(|provider, alarm| {
+            let count = replies.keys().filter(|(of, _)| of == provider).count();
+            metrics::gauge!("causeway_maybe_sent", "provider" => provider.to_string()).set(count as f64);
+            if count == 0 {
+                alarm.clear();
+            }
+            count > 0
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use model::{Address, ChannelName, PhoneNumber, Private, ReplyBody, TraceId};
+    use runtime::{AlarmKind, Clock, Health};
+
+    use super::*;
+
+    fn reply(number: u32) -> AgentReply {
+        AgentReply {
+            id: MessageId::new(format!("re-{number}")),
+            channel: ChannelName::new("sales"),
+            provider: NeighbourName::new("crexendo"),
+            genesys: NeighbourName::new("main"),
+            genesys_message_id: number.to_string(),
+            from_id: Private::default(),
+            to_id: Private::default(),
+            to: Address::Phone(PhoneNumber::normalise("13125550142", None).expect("a number")),
+            body: ReplyBody::Text(Private::new("text".to_owned())),
+            trace: TraceId::new("trace"),
+            received_at: Timestamp::UNIX_EPOCH,
         }
+    }
+
+    /// The partition went to another replica: whoever works on the reply there says nothing here.
+    #[test]
+    fn an_alarm_about_what_another_replica_has_ends_by_itself() {
+        let start = Timestamp::UNIX_EPOCH;
+        let health = Health::new(Clock::system());
+        let (provider, alarm) = (NeighbourName::new("crexendo"), health.alarm(AlarmKind::MaybeSent, "crexendo"));
+        let raised = || !health.report().alarms.is_empty();
+        let maybe_sent = MaybeSent::default();
+        maybe_sent.change((&provider, &alarm), &reply(1), start, true);
+        alarm.raise("it cannot be asked");
+        maybe_sent.forget(start + FORGOTTEN - SignedDuration::from_secs(1));
+        // One that this process never had says nothing about its own.
+        maybe_sent.change((&provider, &alarm), &reply(2), start, false);
+        assert!(raised());
+        maybe_sent.forget(start + FORGOTTEN);
+        assert!(!raised());
     }
 }

@@ -55,13 +55,15 @@ pub(crate) fn not_sent(walk: &Walk<'_>, error: &SendError) -> Failure {
             walk.account.paused.raise(told.clone());
             unavailable(walk, Some(ACCOUNT_PROBE), cause)
         }
+        SendError::ChannelFault { cause: told } => {
+            walk.channel.fault.raise(format!("{told}; replies wait, and those that waited too long are dead letters"));
+            let cause = cause.context(format!("channel {}", walk.reply.channel));
+            Failure::Fault { target: number_target(&walk.reply.provider, &walk.reply.channel), cause }
+        }
         SendError::Later { after, throttled: true, .. } => {
             let cause = cause.context(format!("channel {}", walk.reply.channel));
-            Failure::Unavailable {
-                target: number_target(&walk.reply.provider, &walk.reply.channel),
-                after: *after,
-                cause,
-            }
+            let target = number_target(&walk.reply.provider, &walk.reply.channel);
+            Failure::Unavailable { target, after: *after, cause }
         }
         other => unavailable(walk, other.after(), cause),
     }

@@ -51,6 +51,8 @@ impl AlarmKind {
 pub(crate) struct Raised {
     pub(crate) detail: String,
     pub(crate) since: Timestamp,
+    /// When it was raised last.
+    pub(crate) again: Timestamp,
 }
 
 /// The hand on one alarm: a line in `/readyz`, the gauge `causeway_alarm{alarm,target}`, and an ERROR log when it rises.

@@ -1,6 +1,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
+use jiff::SignedDuration;
 use serde::Serialize;
 
 use crate::Clock;
@@ -158,12 +160,27 @@ impl Health {
         let raised = state.alarms.entry((kind, target.to_owned())).or_default();
         let changed = raised.is_some() != detail.is_some();
         let since = raised.as_ref().map_or(now, |raised| raised.since);
-        *raised = detail.map(|detail| Raised { detail, since });
+        *raised = detail.map(|detail| Raised { detail, since, again: now });
         if changed {
             // Published under the lock, so that of two changes at once the gauge shows the later one.
             kind.publish(target, raised.is_some());
         }
         changed
+    }
+
+    /// Clears the alarms of these kinds that nobody has raised again for so long: who raises them does so with every try that
+    /// fails, and another process may be the one that tries by now.
+    pub fn fade(&self, kinds: &[AlarmKind], quiet: Duration) {
+        let (now, quiet) = (self.clock.now(), SignedDuration::try_from(quiet).unwrap_or(SignedDuration::MAX));
+        let state = self.lock();
+        let faded = state.alarms.iter().filter(|((kind, _), raised)| {
+            kinds.contains(kind) && raised.as_ref().is_some_and(|raised| now.duration_since(raised.again) >= quiet)
+        });
+        let faded: Vec<_> = faded.map(|((kind, target), _)| (*kind, target.clone())).collect();
+        drop(state);
+        for (kind, target) in faded {
+            Alarm::new(self.clone(), kind, &target).clear();
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -135,6 +135,12 @@ pub enum SendError {
         /// What happened.
         cause: String,
     },
+    /// The channel's number or user is not what the provider knows: certainly not sent, nor is anything else from there.
+    #[error("{cause}")]
+    ChannelFault {
+        /// What happened and what to do.
+        cause: String,
+    },
     /// The account's key is refused; nothing of this account can be sent.
     #[error("{cause}")]
     AccountFault {
@@ -149,7 +155,7 @@ impl SendError {
         match self {
             Self::Later { after, .. } => *after,
             Self::Blocked { .. } => Some(netsapiens::EDGE_PAUSE),
-            Self::Unknown { .. } | Self::Never { .. } | Self::AccountFault { .. } => None,
+            Self::Unknown { .. } | Self::Never { .. } | Self::ChannelFault { .. } | Self::AccountFault { .. } => None,
         }
     }
 }

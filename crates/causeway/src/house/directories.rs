@@ -307,6 +307,11 @@ fn consumer(config: &Config, providers: &[Provider], doors: &Doors) -> anyhow::R
                 start: consent.start.clone(),
                 help: consent.help.clone(),
             }),
+            // Genesys has an alarm of its own about the same channel.
+            fault: {
+                let target = consumer_outbound::number_target(&channel.provider, &channel.name);
+                doors.health.alarm(AlarmKind::ChannelFault, &target)
+            },
         }),
         ChannelKind::Email(_) => None,
     });

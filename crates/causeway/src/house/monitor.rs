@@ -43,6 +43,7 @@ pub(super) fn spawn(
         tasks.spawn("ledger watch", watch_ledger(ledger.clone(), clock.clone(), of_ledger, apart, shutdown.clone()));
     }
     tasks.spawn("queue watch", watch_dead_letters(broker.clone(), health.clone(), shutdown.clone()));
+    tasks.spawn("alarm watch", fade(health.clone(), shutdown.clone()));
     tasks.spawn("drain", drain(health.clone(), shutdown.clone()));
 }
 
@@ -167,6 +168,23 @@ async fn watch_dead_letters(broker: Broker, health: Health, shutdown: Shutdown) 
             alarm.raise("messages are in the dead letters; look at `causeway dead-letters list`");
         } else {
             alarm.clear();
+        }
+    }
+}
+
+/// What is raised anew by every try that fails, at least once a minute, and cleared by one that does not: a process that lost
+/// its partitions to another one tries no more.
+const FADING: [AlarmKind; 3] = [AlarmKind::ChannelFault, AlarmKind::AccountPaused, AlarmKind::MaybeSent];
+const FADES_AFTER: Duration = Duration::from_secs(15 * 60);
+const FADE_EVERY: Duration = Duration::from_secs(30);
+
+async fn fade(health: Health, shutdown: Shutdown) -> anyhow::Result<()> {
+    let mut ticks = interval(FADE_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = shutdown.stopping() => return Ok(()),
+            _ = ticks.tick() => health.fade(&FADING, FADES_AFTER),
         }
     }
 }

@@ -55,6 +55,28 @@ fn an_alarm_is_one_line_until_it_is_cleared() {
     assert_eq!(health.report().alarms[0].since, start + SignedDuration::from_secs(60));
 }
 
+/// Whoever raised it may have lost what it is about to another process, which says nothing here.
+#[test]
+fn an_alarm_that_nobody_raises_again_fades() {
+    let (clock, hand) = Clock::manual("2026-11-21T10:00:00Z".parse().unwrap());
+    let health = Health::new(clock);
+    let (fault, letters) =
+        (health.alarm(AlarmKind::ChannelFault, "sales"), health.alarm(AlarmKind::DeadLetters, "broker"));
+    let fade = || {
+        health.fade(&[AlarmKind::ChannelFault], Duration::from_secs(60));
+        health.report().alarms.len()
+    };
+    fault.raise("401: check the secret");
+    letters.raise("look at them");
+    hand.advance(SignedDuration::from_secs(50));
+    fault.raise("401: check the secret");
+    hand.advance(SignedDuration::from_secs(59));
+    assert_eq!(fade(), 2, "it was raised again");
+    hand.advance(SignedDuration::from_secs(1));
+    assert_eq!(fade(), 1);
+    assert_eq!(health.report().alarms[0].alarm, "dead-letters", "other kinds stay");
+}
+
 #[test]
 fn the_report_has_the_shape_of_readyz() {
     let (clock, _) = Clock::manual("2026-11-21T10:00:00Z".parse().unwrap());

@@ -66,6 +66,11 @@ impl NetSapiensSim {
         (room.tokens.granted, room.tokens.refreshed, room.tokens.refused)
     }
 
+    /// Gives a number to a user. A user without any number is nobody the server knows.
+    pub fn give_number(&self, number: &str, user: &str) {
+        self.state.room().numbers.insert(number.to_owned(), user.to_owned());
+    }
+
     /// Shows other values in a number's row, in what the key says of itself (`number` is `~`), or the server (`/version`).
     pub fn set_row(&self, number: &str, fields: Value) {
         self.state.room().managed.rows.insert(number.to_owned(), fields);

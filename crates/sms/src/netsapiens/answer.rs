@@ -52,7 +52,16 @@ pub(super) fn sent(
     if answer.status.is_success() {
         return accepted(account, &body, session);
     }
+    // What is read may not be there yet. Where something is sent only its sender can be unknown.
+    if answer.status.as_u16() == 404 {
+        let told = "it knows no such user, or not in this domain; check user of the channel and domain of the provider";
+        return Err(channel_fault(&format!("provider {account} answered {}", answer.status), told));
+    }
     Err(refused(account, &answer, &body, now))
+}
+
+fn channel_fault(cause: &str, told: &str) -> SendError {
+    SendError::ChannelFault { cause: format!("{cause}: {told}") }
 }
 
 /// The rows of a session, newest first as the server gives them; a session that does not exist has none.
@@ -77,7 +86,9 @@ pub(super) fn rows(
         (200..=299, _) => Err(later(format!("provider {account} answered a look with something that is no list"))),
         (_, body) => Err(match refused(account, &answer, &body, now) {
             fault @ (SendError::AccountFault { .. } | SendError::Later { .. } | SendError::Blocked { .. }) => fault,
-            SendError::Unknown { cause } | SendError::Never { cause, .. } => later(cause),
+            SendError::Unknown { cause } | SendError::Never { cause, .. } | SendError::ChannelFault { cause } => {
+                later(cause)
+            }
         }),
     }
 }
@@ -242,14 +253,17 @@ fn refused(account: &NeighbourName, answer: &Answer, body: &Value, now: Timestam
 fn bad_request(body: &Value, cause: &str) -> SendError {
     let words = body.get("message").and_then(scalar).unwrap_or_default().to_lowercase();
     let says = |parts: &[&str]| parts.iter().any(|part| words.contains(part));
-    let (code, reason) = if says(&["from-number", "from_num", "from number"]) {
-        (ReasonCode::NotAllowed, "The provider does not let this channel send from its number.")
-    } else if says(&["destination", "recipient", "to-number", "phone number"])
-        || says(&["number"]) && says(&["invalid", "not valid"])
-    {
-        (ReasonCode::InvalidDestination, "The provider says that the recipient's number is not valid.")
-    } else {
-        (ReasonCode::General, "The provider refused the message.")
-    };
+    let of_recipient = says(&["destination", "recipient", "to-number"]);
+    if says(&["from-number", "from_num", "from number"]) && !of_recipient {
+        let told =
+            "the number is not one of this user's; check number and user of the channel, and who owns the number";
+        return channel_fault(cause, told);
+    }
+    let (code, reason) =
+        if of_recipient || says(&["phone number"]) || says(&["number"]) && says(&["invalid", "not valid"]) {
+            (ReasonCode::InvalidDestination, "The provider says that the recipient's number is not valid.")
+        } else {
+            (ReasonCode::General, "The provider refused the message.")
+        };
     SendError::Never { code, reason: reason.to_owned(), cause: cause.to_owned() }
 }

@@ -205,7 +205,7 @@ async fn refusals_are_classified_by_what_to_do_next() {
         assert_eq!(edge.after(), Some(Duration::from_secs(300)));
     }
     for (status, body, expected) in [
-        (400, r#"{"code":400,"message":"Invalid from-number 13125550100"}"#, ReasonCode::NotAllowed),
+        (400, r#"{"code":400,"message":"to-number equals from-number 13125550142"}"#, ReasonCode::InvalidDestination),
         (400, r#"{"code":400,"message":"destination 13125550142 is invalid"}"#, ReasonCode::InvalidDestination),
         (400, r#"{"code":400,"message":"Number is invalid"}"#, ReasonCode::InvalidDestination),
         (400, "", ReasonCode::General),
@@ -220,13 +220,24 @@ async fn refusals_are_classified_by_what_to_do_next() {
     }
 }
 
+/// A wrong number or user of the channel is no fault of any message, and no fault of the account.
+#[tokio::test]
+async fn a_number_or_user_that_is_not_there_is_the_channels_fault() {
+    let not_owned = r#"{"code":400,"message":"Invalid from-number 13125550100"}"#;
+    let no_user = r#"{"code":404,"message":"User 9000 does not exist in domain example.com"}"#;
+    let cases = [(400, not_owned, "who owns the number"), (404, no_user, "user of the channel"), (404, "", "domain")];
+    for (status, body, told) in cases {
+        let Err(SendError::ChannelFault { cause }) = sends(status, body).await else { panic!("{status} {body}") };
+        assert!(cause.contains(told) && !cause.contains("1312555"), "{cause}");
+    }
+}
+
 #[tokio::test]
 async fn an_old_server_gets_the_route_without_a_session_once() {
     let running =
         far(|path| if path.contains("messagesessions") { (404, String::new()) } else { (202, String::new()) }).await;
     assert!(running.account.send(&request(None)).await.is_ok());
     assert!(running.seen.lock().unwrap()[1].0.ends_with("/users/9000/messages"));
-    assert!(matches!(sends(404, "").await, Err(SendError::Never { .. })));
 }
 
 /// The caller takes an attempt for dead some seconds after 15: a second call with a time of its own would run past that.
