@@ -22,4 +22,4 @@ pub use keys::made_up_key;
 pub use kind::{Kind, is_active};
 pub use links::{Keys, LinkError, Links};
 pub use open::{Config, Place, S3};
-pub use store::{About, Limits, Store};
+pub use store::{About, Limits, Store, Turn};

@@ -10,7 +10,7 @@ use model::Private;
 use object_store::{GetOptions, ObjectStore, ObjectStoreExt, PutPayload};
 use runtime::{ByteStream, CallError, Clock, HttpClient};
 use serde::{Deserialize, Serialize};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::write::Written;
 use crate::{BlobError, BlobId, Check, Config, Place, PutError, write};
@@ -52,13 +52,17 @@ pub struct Store {
     pub(crate) inner: Arc<Inner>,
 }
 
+/// One of the places of those who write; it ends when it is dropped.
+#[derive(Debug)]
+pub struct Turn(#[expect(dead_code, reason = "held for its drop alone")] OwnedSemaphorePermit);
+
 pub(crate) struct Inner {
     place: Place,
     http: HttpClient,
     opened: OnceLock<Arc<dyn ObjectStore>>,
     pub(crate) part: usize,
     /// So that memory is bounded however many files come at once.
-    pub(crate) writers: Semaphore,
+    pub(crate) writers: Arc<Semaphore>,
     clock: Clock,
 }
 
@@ -93,7 +97,7 @@ impl Store {
     pub fn open(config: &Config, http: &HttpClient, clock: Clock) -> Result<Self, BlobError> {
         let place = config.place.clone();
         let (part, writers) = place.sizes();
-        let (http, opened, writers) = (http.clone(), OnceLock::new(), Semaphore::new(writers));
+        let (http, opened, writers) = (http.clone(), OnceLock::new(), Arc::new(Semaphore::new(writers)));
         let inner = Inner { place, http, opened, part, writers, clock };
         // A folder is made when its first file comes: a bridge that carries none leaves no folder behind.
         if matches!(inner.place, Place::S3(_)) {
@@ -102,8 +106,13 @@ impl Store {
         Ok(Self { inner: Arc::new(inner) })
     }
 
-    /// Keeps a file as its bytes come in. What is refused, or breaks off, leaves nothing behind. A file of the same id is
-    /// written over, which is the same file for all that its id is derived from.
+    /// A turn to write, where there is one: so many files are written at a time. Whose source is a connection takes it before that
+    /// is opened, or the time of the source would run while it waits.
+    pub fn turn(&self) -> Option<Turn> {
+        Arc::clone(&self.inner.writers).try_acquire_owned().ok().map(Turn)
+    }
+
+    /// As [`Store::put_in`], when it is its turn. For files whose bytes are at hand.
     ///
     /// # Errors
     /// [`PutError`].
@@ -114,7 +123,26 @@ impl Store {
         check: &Check,
         bytes: impl Stream<Item = Result<Bytes, E>> + Send,
     ) -> Result<About, PutError<E>> {
+        let writers = Arc::clone(&self.inner.writers);
+        let turn = Turn(writers.acquire_owned().await.expect("the semaphore is never closed"));
+        self.put_in(turn, id, name, check, bytes).await
+    }
+
+    /// Keeps a file as its bytes come in. What is refused, or breaks off, leaves nothing behind. A file of the same id is
+    /// written over, which is the same file for all that its id is derived from.
+    ///
+    /// # Errors
+    /// [`PutError`].
+    pub async fn put_in<E>(
+        &self,
+        turn: Turn,
+        id: &BlobId,
+        name: Option<Private<String>>,
+        check: &Check,
+        bytes: impl Stream<Item = Result<Bytes, E>> + Send,
+    ) -> Result<About, PutError<E>> {
         let Written { kind, size } = write::checked(&self.inner, &id.data(), check, bytes).await?;
+        drop(turn);
         let about = About { media_type: kind.media_type.to_owned(), size, name, stored_at: self.inner.clock.now() };
         let text = serde_json::to_vec(&about).expect("texts and numbers have a JSON form");
         self.say(id, ABOUT, text).await.map_err(PutError::Store)?;

@@ -26,7 +26,6 @@ pub(crate) async fn checked<E>(
     check: &Check,
     bytes: impl Stream<Item = Result<Bytes, E>> + Send,
 ) -> Result<Written, PutError<E>> {
-    let _place = inner.writers.acquire().await.expect("the semaphore is never closed");
     let mut bytes = std::pin::pin!(bytes);
     let mut writer = Writer { inner, path, upload: None, part: Vec::new(), held: 0 };
     let mut head = Vec::new();

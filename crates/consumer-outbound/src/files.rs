@@ -63,6 +63,8 @@ enum Missed {
     Later(Option<Duration>, String),
     /// There is nowhere to put it now.
     House(BlobError),
+    /// As many files as may be are being written.
+    Turn,
     /// Never: the word in metrics and the timeline.
     Never(&'static str),
 }
@@ -73,6 +75,8 @@ const GONE: &str = "gone";
 const NOT_THERE_YET: SignedDuration = SignedDuration::from_secs(15);
 /// The longest wait between two tries, and the shortest.
 const WAITS: (SignedDuration, SignedDuration) = (SignedDuration::from_secs(1), SignedDuration::from_secs(60));
+/// How soon a turn to write is asked for again.
+const TURN_AGAIN: Duration = Duration::from_millis(500);
 /// How soon a refused channel is tried again.
 const REFUSED_AGAIN: Duration = Duration::from_secs(60);
 
@@ -100,6 +104,7 @@ impl Room {
                 Ok(about) => all.push(Had::Kept(Kept { id: blob, about })),
                 Err(Missed::Later(after, cause)) => return Err(self.wait(reply, after, &cause)),
                 Err(Missed::House(error)) => return Err(store_down(error)),
+                Err(Missed::Turn) => return Err(Failure::NotYet { after: TURN_AGAIN }),
                 Err(Missed::Never(word)) => {
                     self.note_lost(reply, word).await?;
                     return Ok(Err((ReasonCode::Unsupported, told_of(word))));
@@ -145,6 +150,8 @@ impl Room {
         let (channel, client) = directory
             .find(&reply.channel)
             .ok_or_else(|| Missed::Later(None, "the channel has no Genesys tenant here".to_owned()))?;
+        // Before Genesys is called: the time of its answer would run while others write.
+        let turn = self.deps.files.store.turn().ok_or(Missed::Turn)?;
         let opened = client.download(&channel.access, media, &reply.trace).await.map_err(|refusal| {
             let cause = refusal.to_string();
             match refusal {
@@ -170,7 +177,7 @@ impl Room {
             declared_type: file.media_type.clone().or(said),
             declared_size: None,
         };
-        let kept = self.deps.files.store.put(blob, file.name.clone(), &check, opened.body).await;
+        let kept = self.deps.files.store.put_in(turn, blob, file.name.clone(), &check, opened.body).await;
         kept.map_err(|error| match error {
             PutError::Refused(refusal) => Missed::Never(refusal.word()),
             PutError::Source(error) => Missed::Later(None, format!("a file broke off: {error}")),

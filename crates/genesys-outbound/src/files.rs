@@ -2,6 +2,7 @@
 //! becomes a sentence that says so; none is lost in silence.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::anyhow;
 use blobs::{About, BlobError, BlobId, Check, Limits, PutError};
@@ -20,6 +21,8 @@ use crate::media::{Form, MediaChannel};
 const TRIES: u32 = 8;
 /// How long a message waits for its provider's turn to be tried again. After that its own tries decide.
 const HOLDS: SignedDuration = SignedDuration::from_mins(10);
+/// How soon a turn to write is asked for again.
+const TURN_AGAIN: Duration = Duration::from_millis(500);
 /// What our own store is called as the cause of a wait; nobody's breaker is of that name.
 pub(crate) const HOUSE_STORE: &str = "blobs";
 /// Beside a kept file: its id at Genesys, so that an upload is not repeated.
@@ -95,6 +98,7 @@ impl Room {
                 }
                 Err(Missed::Later(cause)) => self.lost(effect, "not-reached", &cause).await?,
                 Err(Missed::House(error)) => return Err(house(error)),
+                Err(Missed::Turn) => return Err(Failure::NotYet { after: TURN_AGAIN }),
                 Err(Missed::Known(word)) => Had::Lost(word),
                 Err(Missed::Never(word)) => {
                     let lost = self.lost(effect, &word, &word).await?;
@@ -124,6 +128,8 @@ impl Room {
         if let Some(word) = store.refused(id, channel.limits()).await.map_err(Missed::House)? {
             return Err(Missed::Known(word));
         }
+        // Before the provider is called: the time of its answer would run while others write.
+        let turn = store.turn().ok_or(Missed::Turn)?;
         // What was kept before the message came and is not there any more is nowhere else.
         let source = channel.source.as_ref().ok_or_else(|| Missed::Never("gone".to_owned()))?;
         let opened = source.provider.open_media(&source.user, file, message.session.as_ref()).await;
@@ -143,7 +149,7 @@ impl Room {
             declared_type: file.media_type.clone(),
             declared_size: file.size,
         };
-        store.put(id, None, &check, opened.body).await.map_err(|error| match error {
+        store.put_in(turn, id, None, &check, opened.body).await.map_err(|error| match error {
             PutError::Refused(refusal) => Missed::Never(refusal.word().to_owned()),
             PutError::Source(error) => Missed::Later(error.to_string()),
             PutError::Store(error) => Missed::House(error),
@@ -303,6 +309,8 @@ enum Missed {
     Later(String),
     /// There is nowhere to put it now.
     House(BlobError),
+    /// As many files as may be are being written. That costs no try.
+    Turn,
     Never(String),
     /// As before, and that was told then.
     Known(String),

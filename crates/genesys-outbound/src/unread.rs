@@ -20,6 +20,8 @@ const SETTLE: SignedDuration = SignedDuration::from_secs(1);
 const LOOKED_FOR: SignedDuration = SignedDuration::from_secs(30);
 /// Between two looks.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
+/// How soon a turn to read is asked for again.
+const TURN_AGAIN: Duration = Duration::from_millis(500);
 /// How long a conversation waits for a provider that cannot be read.
 const HOLDS: SignedDuration = SignedDuration::from_mins(10);
 
@@ -80,7 +82,10 @@ impl Room {
         let effect = read_effect(message);
         // Before anything is begun: a wait for others must not eat up the time the call has.
         let permit = match sources.reads(&of.0) {
-            Some(reads) => reads.acquire_owned().await.ok(),
+            Some(reads) => match reads.try_acquire_owned() {
+                Ok(permit) => Some(permit),
+                Err(_taken) => return self.not_in_turn(message, (unread, tries)).await,
+            },
             None => None,
         };
         let attempt = match self.deps.ledger.begin(effect.clone(), CALL_TIMEOUT).await.map_err(ledger_down)? {
@@ -109,6 +114,20 @@ impl Room {
             }
             Err(error) => self.unreadable(message, (unread, tries), (&effect, &attempt), error, &of.0).await,
         }
+    }
+
+    /// As many sessions are read as may be. It does not stand in line: a line moves as slowly as a provider that answers nothing,
+    /// and whoever stands in it sees neither a breaker that opened meanwhile nor the end of its own patience.
+    async fn not_in_turn(&self, message: &InboundMessage, (unread, tries): (Unread, u32)) -> Result<Done, Failure> {
+        let waited = self.deps.clock.now().duration_since(message.received_at);
+        if unread == Unread::Text && waited >= LOOKED_FOR {
+            return self.deliver(&as_told(message), tries).await;
+        }
+        if waited >= HOLDS {
+            let cause = anyhow!("it was not its session's turn to be read for {} minutes", HOLDS.as_mins());
+            return Err(Failure::Reject { code: "unread", cause });
+        }
+        Err(Failure::NotYet { after: TURN_AGAIN })
     }
 
     /// Whether one of the rows that may be what an event told of is free to be it: each is the message of one event only, so that

@@ -95,6 +95,24 @@ impl Ledger {
         Ok(Self { inner })
     }
 
+    /// Opens a ledger that is there, as it is: none is made, and no schema is changed.
+    ///
+    /// # Errors
+    /// As [`Ledger::open`], and [`LedgerError::NotThere`], [`LedgerError::Older`], or a database that cannot be reached.
+    pub async fn open_as_it_is(config: Config, clock: Clock) -> Result<Self, LedgerError> {
+        let inner = match config {
+            Config::Sqlite(config) => {
+                sqlite::file::look_at(&config.path)?;
+                Inner::Sqlite(sqlite::Store::open(config, clock).await?)
+            }
+            Config::Postgres(config) => {
+                postgres::Store::look_at(&config).await?;
+                Inner::Postgres(postgres::Store::open(config, clock).await?)
+            }
+        };
+        Ok(Self { inner })
+    }
+
     /// Brings the schema up to date and ends; the schema that is there then.
     ///
     /// # Errors

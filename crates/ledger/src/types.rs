@@ -13,6 +13,25 @@ pub enum LedgerError {
         /// What to do.
         detail: String,
     },
+    /// There is none yet, and it is not to be made.
+    #[error("{path}: there is no ledger yet; the first start of the bridge makes it, and `causeway ledger migrate`")]
+    NotThere {
+        /// The ledger.
+        path: String,
+    },
+    /// Its schema is older than this build's, and is not to be changed.
+    #[error(
+        "{path}: the ledger has schema {found}, and this build writes schema {ours}; the next start brings it up to date, and \
+         `causeway ledger migrate`"
+    )]
+    Older {
+        /// The ledger.
+        path: String,
+        /// The schema it has.
+        found: u32,
+        /// The schema of this build.
+        ours: u32,
+    },
     /// It does not answer; try again.
     #[error("the ledger does not answer: {0}")]
     Unavailable(String),

@@ -1,5 +1,7 @@
 //! Talks to a running process over its control socket.
 
+use std::time::Duration;
+
 use anyhow::{Context, anyhow, bail};
 use bytes::Bytes;
 use http::{Method, Request, header};
@@ -14,6 +16,12 @@ use tokio::net::{TcpStream, UnixStream};
 
 use crate::config::{Config, Control};
 
+/// How long a process may take to answer. What it asks itself, broker and ledger, answers or fails sooner.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// What walks through all dead letters there are takes longer.
+const LONG: [&str; 2] = ["/dead-letters/replay", "/dead-letters/discard"];
+const PATIENCE_LONG: Duration = Duration::from_secs(1800);
+
 /// Asks the running process of a configuration.
 pub(super) async fn ask<T: DeserializeOwned>(config: &Config, method: Method, path: &str) -> anyhow::Result<T> {
     send(config, method, path, Bytes::new()).await
@@ -25,25 +33,38 @@ pub(super) async fn post<T: DeserializeOwned>(config: &Config, path: &str, body:
 }
 
 async fn send<T: DeserializeOwned>(config: &Config, method: Method, path: &str, body: Bytes) -> anyhow::Result<T> {
+    let patience = if LONG.contains(&path) { PATIENCE_LONG } else { PATIENCE };
+    let answered = tokio::time::timeout(patience, exchanged(&config.admin.control, method, path, body)).await;
+    let late = |_| {
+        anyhow!(
+            "the process took the request and did not answer within {} s; it is stuck or overloaded: look at its log, and \
+             start it again if it stays so",
+            patience.as_secs()
+        )
+    };
+    let body = answered.map_err(late)??;
+    serde_json::from_slice(&body).context("the process answered in a form this version does not read")
+}
+
+async fn exchanged(control: &Control, method: Method, path: &str, body: Bytes) -> anyhow::Result<Bytes> {
     let mut request = Request::builder().method(method).uri(path).header(header::HOST, "causeway");
     if !body.is_empty() {
         request = request.header(header::CONTENT_TYPE, "application/json");
     }
     let body = Full::new(body);
-    let body = match &config.admin.control {
+    match control {
         Control::Unix(socket) => {
             let stream = UnixStream::connect(socket).await.with_context(|| {
                 format!("no process answers on the control socket {}; is `causeway run` up?", socket.display())
             })?;
-            exchange(stream, request.body(body)?).await?
+            exchange(stream, request.body(body)?).await
         }
         Control::Tcp { listen, token } => {
             request = request.header(header::AUTHORIZATION, format!("Bearer {}", token.expose_secret()));
             let stream = TcpStream::connect(listen).await.with_context(|| format!("no process answers on {listen}"))?;
-            exchange(stream, request.body(body)?).await?
+            exchange(stream, request.body(body)?).await
         }
-    };
-    serde_json::from_slice(&body).context("the process answered in a form this version does not read")
+    }
 }
 
 async fn exchange<S>(stream: S, request: Request<Full<Bytes>>) -> anyhow::Result<Bytes>

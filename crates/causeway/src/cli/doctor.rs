@@ -7,7 +7,7 @@ use clap::Args;
 use email::outgoing::{Sending, SmtpSender};
 use http::Method;
 use jiff::Timestamp;
-use ledger::Ledger;
+use ledger::{Ledger, LedgerError};
 use model::ChannelName;
 use runtime::{Clock, HttpClient};
 use serde::Deserialize;
@@ -21,7 +21,7 @@ use crate::config::{Config, Inbound};
 use crate::house::accounts::{Finding, look, look_at_clock};
 use crate::house::mail;
 use crate::house::{
-    CLOCKS_DIFFER, genesys_doors, open_broker, open_ledger_beside, open_store, provider_doors, subscribed, topology,
+    CLOCKS_DIFFER, genesys_doors, open_broker, open_ledger_as_it_is, open_store, provider_doors, subscribed, topology,
 };
 
 /// `causeway doctor`
@@ -325,10 +325,14 @@ async fn mailboxes(config: &Config, report: &mut Report) {
 }
 
 async fn ledger(config: &Config, clock: &Clock, report: &mut Report) -> Option<Ledger> {
-    let ledger = match open_ledger_beside(config, clock).await {
+    let ledger = match open_ledger_as_it_is(config, clock).await {
         Ok(ledger) => ledger,
         Err(error) => {
-            report.finding(&format!("{error:#}"));
+            match error {
+                LedgerError::NotThere { .. } => report.note(&error.to_string()),
+                LedgerError::Unavailable(_) => report.unseen(&error.to_string()),
+                LedgerError::Older { .. } | LedgerError::Open { .. } => report.finding(&error.to_string()),
+            }
             return None;
         }
     };

@@ -51,7 +51,7 @@ impl Trace {
             return asked;
         }
         tracing::debug!(%error, "no process answers; the ledger is read directly");
-        let ledger = crate::house::open_ledger_beside(config, &Clock::system()).await?;
+        let ledger = crate::house::open_ledger_as_it_is(config, &Clock::system()).await?;
         let lines = ledger.timeline(&self.query).await?;
         ledger.close().await;
         Ok(lines)

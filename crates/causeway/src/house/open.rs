@@ -266,6 +266,12 @@ pub(crate) async fn open_ledger_beside(config: &Config, clock: &Clock) -> anyhow
     open_ledger_as(config, clock, false).await
 }
 
+/// Opens the ledger for a look, as it is: whoever looks may be another user than the one the bridge runs as, and what they made
+/// would be theirs.
+pub(crate) async fn open_ledger_as_it_is(config: &Config, clock: &Clock) -> Result<Ledger, LedgerError> {
+    Ledger::open_as_it_is(ledger_settings(config, false), clock.clone()).await
+}
+
 async fn open_ledger_as(config: &Config, clock: &Clock, sole_owner: bool) -> anyhow::Result<Ledger> {
     Ledger::open(ledger_settings(config, sole_owner), clock.clone()).await.context("the ledger cannot be opened")
 }

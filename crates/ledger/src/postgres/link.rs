@@ -29,6 +29,17 @@ pub(super) async fn in_time<T>(trip: impl Future<Output = Result<T, Fault>>) -> 
     timeout(TRIP, trip).await.unwrap_or_else(|_| Err(late()))
 }
 
+async fn connected(dial: &Dial) -> Result<(Client, JoinSet<()>), Refusal> {
+    let connected = timeout(dial.patience(), dial.connect()).await;
+    Ok(connected.map_err(|_| Refusal::Unknown("it cannot be reached in time".to_owned()))??)
+}
+
+/// The schema that is there, and nothing else; 0 where there is none.
+pub(super) async fn schema_there(dial: &Dial) -> Result<u32, Refusal> {
+    let (client, _driver) = connected(dial).await?;
+    schema::look(&client).await
+}
+
 /// A connection, ready for work.
 pub(super) struct Link {
     pub(super) client: Client,
@@ -41,8 +52,7 @@ impl Link {
     /// Connects. The schema is brought up to date only where `may_migrate`: a ledger that was there before and is gone is never
     /// replaced by an empty one, which would forget what was sent, and send it again.
     pub(super) async fn open(dial: &Dial, may_migrate: bool) -> Result<(Self, u32), Refusal> {
-        let connected = timeout(dial.patience(), dial.connect()).await;
-        let (client, driver) = connected.map_err(|_| Refusal::Unknown("it cannot be reached in time".to_owned()))??;
+        let (client, driver) = connected(dial).await?;
         let encoding: String = client.query_one("SHOW server_encoding", &[]).await?.get(0);
         if encoding != "UTF8" {
             return Err(Refusal::Unfit(format!(

@@ -147,7 +147,7 @@ ALTER TABLE causeway.effects ADD COLUMN ended_at BIGINT;
 ];
 
 /// The schema this build writes.
-const OURS: u32 = STEPS.len() as u32;
+pub(super) const OURS: u32 = STEPS.len() as u32;
 /// What processes that migrate at once wait for; a number of ours, like a port.
 const MIGRATING: i64 = 0x0063_6175_7365_7761;
 /// How long one waits for another that migrates.

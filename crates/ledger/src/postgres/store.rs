@@ -6,9 +6,9 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
 use super::dial::Dial;
-use super::link::Link;
+use super::link::{Link, schema_there};
 use super::looks::{Caller, Look};
-use super::schema::Refusal;
+use super::schema::{OURS, Refusal};
 use super::writer::Writer;
 use super::{Book, Wants};
 use crate::{Erasure, LedgerError, PostgresConfig, TimeSource};
@@ -118,6 +118,16 @@ impl Store {
         Ok(Self { hands: Arc::new(Hands { queue, writer: Mutex::new(writer) }) })
     }
 
+    /// Whether it is a ledger of this build's schema, or a later one that it knows. Nothing is made or changed.
+    pub(crate) async fn look_at(config: &PostgresConfig) -> Result<(), LedgerError> {
+        let (dial, path) = (Dial::new(config).map_err(open_error)?, PATH.to_owned());
+        match schema_there(&dial).await.map_err(refusal)? {
+            0 => Err(LedgerError::NotThere { path }),
+            found if found < OURS => Err(LedgerError::Older { path, found, ours: OURS }),
+            _ => Ok(()),
+        }
+    }
+
     /// Brings the schema up to date, and gives it.
     pub(crate) async fn migrate(config: &PostgresConfig) -> Result<u32, LedgerError> {
         let dial = Dial::new(config).map_err(open_error)?;
@@ -177,14 +187,21 @@ impl Store {
 async fn first(dial: &Dial) -> Result<(Link, u32), LedgerError> {
     let opened = tokio::time::timeout(OPEN_WITHIN, Link::open(dial, true)).await;
     let late = || LedgerError::Unavailable(format!("no answer within {} s", OPEN_WITHIN.as_secs()));
-    opened.map_err(|_| late())?.map_err(|refusal| match refusal {
-        Refusal::Unfit(why) => open_error(why),
-        Refusal::Unknown(why) => LedgerError::Unavailable(why),
-    })
+    opened.map_err(|_| late())?.map_err(refusal)
 }
 
+fn refusal(refusal: Refusal) -> LedgerError {
+    match refusal {
+        Refusal::Unfit(why) => open_error(why),
+        Refusal::Unknown(why) => LedgerError::Unavailable(why),
+    }
+}
+
+/// What it is called; its address is nobody's business.
+const PATH: &str = "PostgreSQL";
+
 fn open_error(detail: String) -> LedgerError {
-    LedgerError::Open { path: "PostgreSQL".to_owned(), detail }
+    LedgerError::Open { path: PATH.to_owned(), detail }
 }
 
 fn gone() -> LedgerError {

@@ -6,6 +6,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::schema;
+use crate::LedgerError;
 
 /// How long another process may hold the file.
 const BUSY: Duration = Duration::from_secs(5);
@@ -30,6 +31,26 @@ pub(super) fn open(path: &Path) -> Result<Connection, String> {
     durable(&connection)?;
     schema::migrate(&connection)?;
     Ok(connection)
+}
+
+/// Whether a file is a ledger of this build's schema, or a later one that it knows. Nothing is made or changed.
+pub(crate) fn look_at(path: &Path) -> Result<(), LedgerError> {
+    let told = || path.display().to_string();
+    let refused = |detail: String| LedgerError::Open { path: told(), detail };
+    match path.try_exists() {
+        Ok(true) => {}
+        Ok(false) => return Err(LedgerError::NotThere { path: told() }),
+        Err(error) => return Err(refused(format!("it cannot be looked at: {error}"))),
+    }
+    let connection = connect(path, OpenFlags::empty()).map_err(unusable).map_err(refused)?;
+    match schema::found(&connection).map_err(refused)? {
+        0 => Err(LedgerError::NotThere { path: told() }),
+        found if found < schema::OURS => {
+            let number = |schema: usize| u32::try_from(schema).unwrap_or(u32::MAX);
+            Err(LedgerError::Older { path: told(), found: number(found), ours: number(schema::OURS) })
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Opens a file that was there before. One that has vanished is never replaced by an empty one: that would forget what was

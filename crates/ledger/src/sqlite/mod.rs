@@ -3,7 +3,7 @@
 pub(crate) mod arrivals;
 pub(crate) mod consents;
 pub(crate) mod effects;
-mod file;
+pub(crate) mod file;
 pub(crate) mod incoming;
 pub(crate) mod interactions;
 pub(crate) mod marks;

@@ -199,7 +199,7 @@ ALTER TABLE effects ADD COLUMN ended_at INTEGER;
 ];
 
 /// The schema this build writes.
-const OURS: usize = STEPS.len();
+pub(super) const OURS: usize = STEPS.len();
 
 /// Brings a ledger up to date; one of the next release is used as it is.
 pub(super) fn migrate(connection: &Connection) -> Result<(), String> {
@@ -211,7 +211,8 @@ pub(super) fn migrate(connection: &Connection) -> Result<(), String> {
     migrated
 }
 
-fn steps(connection: &Connection) -> Result<(), String> {
+/// The schema that is there; 0 where there is none. One that this build does not know is refused.
+pub(super) fn found(connection: &Connection) -> Result<usize, String> {
     let told = |error: rusqlite::Error| error.to_string();
     let found: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(told)?;
     let found = usize::try_from(found).map_err(|_| "this is no ledger of ours".to_owned())?;
@@ -223,6 +224,12 @@ fn steps(connection: &Connection) -> Result<(), String> {
     if found == 0 && tables(connection).map_err(told)? > 0 {
         return Err("it is a SQLite file of something else; give the ledger a file of its own".to_owned());
     }
+    Ok(found)
+}
+
+fn steps(connection: &Connection) -> Result<(), String> {
+    let told = |error: rusqlite::Error| error.to_string();
+    let found = found(connection)?;
     for (step, number) in STEPS.iter().zip(1..).skip(found) {
         connection.execute_batch(step).map_err(told)?;
         connection.pragma_update(None, "user_version", number).map_err(told)?;
