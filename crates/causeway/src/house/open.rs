@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use broker::{Broker, Consume, Pace, Topology};
-use ledger::{Ledger, PostgresConfig, SqliteConfig, TimeSource};
+use ledger::{Ledger, LedgerError, PostgresConfig, SqliteConfig, TimeSource};
 use runtime::admin::{OwnThread, serve_on_own_thread};
 use runtime::{AlarmKind, Backoff, Clock, Health, HttpClient, Metrics, Shutdown, Tasks, run_upkeep};
 use tokio::net::TcpListener;
