@@ -111,6 +111,16 @@ async fn the_doctor_finds_what_is_wrong_and_makes_nothing() {
     town.end(vec![bridge]).await;
 }
 
+/// It may be another user who looks before the first start, and the ledger would be theirs.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_doctor_makes_no_ledger() {
+    let town = Town::on(Queues::Embedded).await;
+    let config = town.whole().display().to_string();
+    let said = told(&town.run(&["doctor", "--config", &config]).await);
+    assert!(said.contains("note     ") && said.contains("there is no ledger yet"), "{said}");
+    assert!(!town.folder.path().join("ledger.db").exists());
+}
+
 /// What only the running process can have seen is told by the doctor as well.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_doctor_tells_the_alarms_of_the_running_process() {

@@ -40,6 +40,7 @@ mod rolling;
 mod settings;
 mod sick_neighbour;
 mod smtp_client;
+mod swallowed;
 mod texts;
 mod torture;
 mod town;

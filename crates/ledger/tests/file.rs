@@ -113,3 +113,21 @@ async fn a_migration_ends_with_the_schema_of_this_build() {
     }
     open(&path, false).await.begin(effect("1"), CALL).await.unwrap();
 }
+
+/// Whoever looks may be another user than the one the bridge runs as.
+#[tokio::test]
+async fn a_look_makes_no_ledger_and_changes_no_schema() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("data/ledger.db");
+    let look = async || Ledger::open_as_it_is(common::config(&path, false), Clock::system()).await.map(drop);
+    assert!(matches!(look().await, Err(LedgerError::NotThere { .. })));
+    assert!(!folder.path().join("data").exists());
+    open(&path, false).await.close().await;
+    look().await.unwrap();
+    let raw = Connection::open(&path).unwrap();
+    raw.pragma_update(None, "user_version", 7).unwrap();
+    let older = look().await;
+    assert!(matches!(older, Err(LedgerError::Older { found: 7, ours: 8, .. })), "{older:?}");
+    let schema: i64 = raw.query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap();
+    assert_eq!(schema, 7);
+}

@@ -36,7 +36,24 @@ contract!(
     a_refusal_holds_while_its_limits_do,
     metadata_hides_no_bomb,
     what_is_old_is_swept,
+    a_turn_is_had_before_a_source_is_opened,
 );
+
+async fn a_turn_is_had_before_a_source_is_opened(house: House) {
+    let id = BlobId::derive(&["turn"]);
+    let mut turns = Vec::new();
+    while let Some(turn) = house.store.turn() {
+        turns.push(turn);
+        assert!(turns.len() < 100, "nobody counts them");
+    }
+    let checks = check();
+    let waits = house.store.put(&id, None, &checks, file(100));
+    assert!(tokio::time::timeout(Duration::from_millis(100), waits).await.is_err(), "it is nobody's turn");
+    let turn = turns.pop().expect("there is at least one");
+    house.store.put_in(turn, &id, None, &checks, file(100)).await.expect("the store answers");
+    assert!(house.store.turn().is_some(), "the turn ends with the file");
+    assert_eq!(kept(&house.store, &id, 0..100).await, png(100));
+}
 
 async fn a_file_comes_back_as_it_was(house: House) {
     for size in [100, 70_000, 700_000, 12_000_000] {

@@ -34,7 +34,18 @@ pub(super) async fn post<T: DeserializeOwned>(config: &Config, path: &str, body:
 
 async fn send<T: DeserializeOwned>(config: &Config, method: Method, path: &str, body: Bytes) -> anyhow::Result<T> {
     let patience = if LONG.contains(&path) { PATIENCE_LONG } else { PATIENCE };
-    let answered = tokio::time::timeout(patience, exchanged(&config.admin.control, method, path, body)).await;
+    let body = within(patience, &config.admin.control, method, path, body).await?;
+    serde_json::from_slice(&body).context("the process answered in a form this version does not read")
+}
+
+async fn within(
+    patience: Duration,
+    control: &Control,
+    method: Method,
+    path: &str,
+    body: Bytes,
+) -> anyhow::Result<Bytes> {
+    let answered = tokio::time::timeout(patience, exchanged(control, method, path, body)).await;
     let late = |_| {
         anyhow!(
             "the process took the request and did not answer within {} s; it is stuck or overloaded: look at its log, and \
@@ -42,8 +53,7 @@ async fn send<T: DeserializeOwned>(config: &Config, method: Method, path: &str, 
             patience.as_secs()
         )
     };
-    let body = answered.map_err(late)??;
-    serde_json::from_slice(&body).context("the process answered in a form this version does not read")
+    answered.map_err(late)?
 }
 
 async fn exchanged(control: &Control, method: Method, path: &str, body: Bytes) -> anyhow::Result<Bytes> {
@@ -91,5 +101,24 @@ where
             Ok(()) => Err(anyhow!("the process closed the connection without an answer")),
             Err(error) => Err(error.into()),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::UnixListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_process_that_is_stuck_is_waited_for_no_longer_than_that() {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("control.sock");
+        // Connections are taken, and nobody answers.
+        let _stuck = UnixListener::bind(&socket).unwrap();
+        let (patience, control) = (Duration::from_millis(200), Control::Unix(socket));
+        let asked = within(patience, &control, Method::GET, "/queues", Bytes::new());
+        let error = tokio::time::timeout(Duration::from_secs(60), asked).await.expect("it hangs").unwrap_err();
+        assert!(error.to_string().contains("did not answer within"), "{error}");
     }
 }

@@ -34,6 +34,23 @@ async fn a_schema_from_the_future_is_refused_and_the_next_one_is_not() {
 }
 
 #[tokio::test]
+async fn a_look_makes_no_ledger_and_changes_no_schema() {
+    let url = shared_postgres();
+    let look = async || Ledger::open_as_it_is(config(&url), Clock::system()).await.map(drop);
+    for _ in 0..2 {
+        let none = look().await;
+        assert!(matches!(none, Err(LedgerError::NotThere { .. })), "{none:?}");
+    }
+    open(&url).await.close().await;
+    look().await.unwrap();
+    postgres_sql(&url, "UPDATE causeway.schema_version SET version = 6");
+    for _ in 0..2 {
+        let older = look().await;
+        assert!(matches!(older, Err(LedgerError::Older { found: 6, ours: 7, .. })), "{older:?}");
+    }
+}
+
+#[tokio::test]
 async fn one_migrates_and_the_others_wait() {
     let url = shared_postgres();
     let (client, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls).await.unwrap();

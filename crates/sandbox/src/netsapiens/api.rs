@@ -77,6 +77,11 @@ async fn authorise(Shared(state): Shared<Arc<State>>, request: Request, next: Ne
     if request.method() == Method::GET && state.faults.reads_answer_500.strikes() {
         return error(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error");
     }
+    if request.method() == Method::GET && state.faults.reads_hang.strikes() {
+        // A drain need not wait for an answer that never comes.
+        state.shutdown.stopping().await;
+        return error(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error");
+    }
     next.run(request).await
 }
 

@@ -21,6 +21,7 @@ pub(super) struct Faults {
     pub(super) cut_short: Switch,
     pub(super) hang_after_accept: Switch,
     pub(super) reads_answer_500: Switch,
+    pub(super) reads_hang: Switch,
     pub(super) expire_media: Switch,
     pub(super) media_answers_503: Switch,
     pub(super) lose_events: Switch,
@@ -49,7 +50,7 @@ impl Faults {
 }
 
 /// The hand on the faults of a simulated NetSapiens. Each takes `true`, `false`, or for how many calls; all but
-/// `refuse_401`, `reads_answer_500`, `lose_events` and `down` are about sends.
+/// `refuse_401`, `reads_answer_500`, `reads_hang`, `lose_events` and `down` are about sends.
 pub struct NetSapiensFaults<'a>(pub(super) &'a NetSapiensSim);
 
 impl NetSapiensFaults<'_> {
@@ -145,6 +146,11 @@ impl NetSapiensFaults<'_> {
         self.set(&self.0.state.faults.reads_answer_500, times);
     }
 
+    /// Reads are not answered.
+    pub fn reads_hang(&self, times: impl Into<Times>) {
+        self.set(&self.0.state.faults.reads_hang, times);
+    }
+
     /// Events are not posted; the rows are there.
     pub fn lose_events(&self, times: impl Into<Times>) {
         self.set(&self.0.state.faults.lose_events, times);
@@ -202,6 +208,7 @@ impl NetSapiensFaults<'_> {
             &faults.cut_short,
             &faults.hang_after_accept,
             &faults.reads_answer_500,
+            &faults.reads_hang,
             &faults.expire_media,
             &faults.media_answers_503,
             &faults.lose_events,
