@@ -18,7 +18,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use email::listen::{ListenConfig, SmtpLimits, Store, serve};
+use email::listen::{ListenConfig, Refusals, SmtpLimits, Store, serve};
 use out::Far;
 use process::Process;
 use runtime::Shutdown;
@@ -52,6 +52,8 @@ async fn bare(address: SocketAddr) -> anyhow::Result<()> {
         name: "bare.example".to_owned(),
         allowed: vec!["127.0.0.0/8".parse()?],
         domains: vec!["company.com".to_owned()],
+        bounce_address: None,
+        refusals: Refusals::new("mail"),
         tls: None,
         require_tls: false,
         spool: std::env::temp_dir(),

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use email::listen::{ListenConfig, SmtpLimits};
+use email::listen::{ListenConfig, Refusals, SmtpLimits};
 use sandbox::ReceivedMessage;
 use test_support::{Postfix, RabbitNode, Version, own_nodes};
 use tokio::task::block_in_place;
@@ -61,6 +61,8 @@ pub(crate) fn consumers_server(limits: SmtpLimits) -> ListenConfig {
         name: "mx.consumer.example".to_owned(),
         allowed: vec!["127.0.0.1/32".parse().expect("a network")],
         domains: vec!["consumer.example".to_owned()],
+        bounce_address: None,
+        refusals: Refusals::new("mail"),
         tls: None,
         require_tls: false,
         spool: std::env::temp_dir(),
@@ -253,6 +255,7 @@ async fn what_no_person_wrote_reaches_nobody(queues: Queues) {
     assert_eq!(alarms(&world.readyz().await.1), expected, "what comes back to us is told");
     let foreign = hand_over(at, ANN, "help@elsewhere.example", &plain("x", "x")).await;
     assert!(foreign.starts_with("550 5.7.1"), "{foreign}");
+    assert!(world.dropped("unknown-domain").await, "a mail server that relays the wrong domain is seen");
     // One that tries to smuggle a second mail in, one that never says a line, one that says nothing sensible.
     let mut smuggler = SmtpClient::connect(at).await;
     assert!(smuggler.mail(ANN, HELP, "Subject: x\n\nx\r.\rMAIL FROM:<x@y.example>").await.starts_with('5'));

@@ -26,7 +26,7 @@ pub(crate) fn dovecot() -> Dovecot {
 pub(crate) fn settings(queues: Queues, dovecot: &Dovecot, listen: Option<SocketAddr>) -> Settings {
     let listen = listen.map(|at| format!("listen = \"{at}\"")).unwrap_or_default();
     let provider = format!(
-        "imap = {{ url = \"imap://{USER}@localhost:{}\", password = \"{IMAP_PASSWORD}\", every = \"1h\" }}\n\
+        "imap = {{ url = \"imap://{USER}@localhost:{}\", password = \"{IMAP_PASSWORD}\", every = \"29m\" }}\n\
          domains = [\"company.com\"]\nca_files = [\"{}\"]\nspool = \"{}\"\nmax_per_sender = 0\n{listen}",
         dovecot.port(),
         fixture("authority.pem").display(),
@@ -133,7 +133,7 @@ async fn a_mail_that_is_too_large_is_told_of() {
     let dovecot = dovecot();
     put_old(&dovecot, 1);
     let settings = settings(Queues::Embedded, &dovecot, None);
-    let more = settings.more.replace("every = \"1h\"", "every = \"1h\", mail_limit = \"64 KiB\"");
+    let more = settings.more.replace("every = \"29m\"", "every = \"29m\", mail_limit = \"64 KiB\"");
     let world = World::with(Settings { more, ..settings }).await;
     world.mailbox(true).await;
     let large = format!("{}{}", plain("large", "x"), "many lines\n".repeat(10_000)).replace('\n', "\r\n");

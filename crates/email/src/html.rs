@@ -42,6 +42,8 @@ const PARAGRAPHS: &[&str] = &["blockquote", "h1", "h2", "h3", "h4", "h5", "h6", 
 const HIDDEN: &[&str] = &["head", "script", "style", "template", "title", "noscript", "svg", "object"];
 /// Deeper quotes are shown as this deep.
 const MOST_QUOTES: usize = 20;
+/// A text of this many bytes may be longer than its HTML.
+const SMALL: usize = 16 * 1024;
 
 struct Writer {
     out: String,
@@ -49,6 +51,8 @@ struct Writer {
     quotes: usize,
     space: bool,
     preformatted: usize,
+    /// A text that is longer is longer than its HTML.
+    plenty: usize,
     /// An empty line that is due before the next one, and how deep in quotes it stands.
     blank: Option<usize>,
 }
@@ -62,12 +66,19 @@ impl Writer {
             return;
         }
         if let Some(quotes) = self.blank.take().filter(|_| !self.out.is_empty()) {
-            self.out.push_str("> ".repeat(quotes).trim_end());
+            let marks = self.marks(quotes);
+            self.out.push_str(marks.trim_end());
             self.out.push('\n');
         }
-        self.out.push_str(&"> ".repeat(self.quotes));
+        let marks = self.marks(self.quotes);
+        self.out.push_str(&marks);
         self.out.push_str(line);
         self.out.push('\n');
+    }
+
+    /// The marks of a quote, of which there is one where all of them would make much more of a text than came.
+    fn marks(&self, quotes: usize) -> String {
+        "> ".repeat(if self.out.len() > self.plenty { quotes.min(1) } else { quotes })
     }
 
     fn empty_line(&mut self) {
@@ -121,8 +132,15 @@ impl Writer {
 
 /// The text of an HTML document or piece: lines, lists, quotes as `>`, and where links lead.
 pub(crate) fn to_text(html: &str) -> String {
-    let mut writer =
-        Writer { out: String::new(), line: String::new(), quotes: 0, space: false, preformatted: 0, blank: None };
+    let mut writer = Writer {
+        out: String::new(),
+        line: String::new(),
+        quotes: 0,
+        space: false,
+        preformatted: 0,
+        plenty: html.len().max(SMALL),
+        blank: None,
+    };
     let mut rest = html;
     let mut link: Option<(String, usize)> = None;
     while let Some(at) = rest.find('<') {

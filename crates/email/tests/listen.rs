@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use email::listen::{ListenConfig, Received, ServerTls, SmtpLimits, Store, StoreError, serve};
+use email::listen::{ListenConfig, Received, Refusals, ServerTls, SmtpLimits, Store, StoreError, serve};
 use runtime::Shutdown;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufStream};
 use tokio::net::{TcpListener, TcpStream};
@@ -22,6 +22,8 @@ fn config() -> ListenConfig {
         name: "bridge.company.com".to_owned(),
         allowed: vec!["127.0.0.0/8".parse().expect("a network")],
         domains: vec!["company.com".to_owned()],
+        bounce_address: None,
+        refusals: Refusals::new("mail"),
         tls: None,
         require_tls: false,
         spool: std::env::temp_dir(),
@@ -328,6 +330,21 @@ async fn strangers_and_crowds_are_turned_away() {
 }
 
 #[tokio::test]
+async fn bounces_are_taken_whatever_their_domain() {
+    let mut apart = config();
+    apart.bounce_address = Some("Bounces@bounce.example".to_owned());
+    let house = house(apart).await;
+    let mut client = Client::greeted(house.address).await;
+    client.asked("MAIL FROM:<>", "250").await;
+    for taken in ["bounces@bounce.example", "bounces+t0ken@Bounce.example", "help@company.com"] {
+        client.asked(&format!("RCPT TO:<{taken}>"), "250 2.1.5").await;
+    }
+    for refused in ["help@bounce.example", "bounces@other.example", "bouncesx@bounce.example"] {
+        client.asked(&format!("RCPT TO:<{refused}>"), "550 5.7.1").await;
+    }
+}
+
+#[tokio::test]
 async fn the_slow_are_not_waited_for() {
     let mut hasty = config();
     hasty.limits.command = Duration::from_millis(300);
@@ -339,6 +356,11 @@ async fn the_slow_are_not_waited_for() {
     dripping.begin().await;
     dripping.send("Subject: a\r\n").await;
     assert!(dripping.answer().await.starts_with("421 4.4.2"));
+    let mut stuck = Client::greeted(house.address).await;
+    stuck.asked("MAIL FROM:<a@b.example>", "250").await;
+    stuck.asked("RCPT TO:<help@company.com>", "250").await;
+    stuck.send("BDAT 100 LAST\r\nSubject: a\r\n").await;
+    assert!(stuck.answer().await.starts_with("421 4.4.2"));
 }
 
 #[tokio::test]

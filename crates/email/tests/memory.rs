@@ -3,7 +3,7 @@
 use std::io::{self, BufReader, Read};
 use std::time::Duration;
 
-use email::listen::{ListenConfig, SmtpLimits, Store, StoreError, serve};
+use email::listen::{ListenConfig, Refusals, SmtpLimits, Store, StoreError, serve};
 use email::read::{Context, Limits, Note, read};
 use runtime::Shutdown;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -83,9 +83,14 @@ fn bombs() -> Vec<(&'static str, Option<Note>, Bomb)> {
         piece: io::Cursor::new(piece.to_owned()),
         rest: 6 * MIB,
     };
+    // As large as a mail may be.
+    let large = |head: &str, piece: &str| Bomb { rest: 24 * MIB, ..bomb(head, piece) };
     let mixed = "From: a@b.example\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n";
     let nested = "--b\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n";
     let html = "From: a@b.example\r\nContent-Type: text/html\r\n\r\n";
+    let pages = format!("--b\r\nContent-Type: text/html\r\n\r\n{}", "<p>some words</p>\r\n".repeat(13_000));
+    let reports = "--b\r\nContent-Type: message/delivery-status\r\n\r\n";
+    let reports = format!("{reports}{}", "Status: 5.1.1\r\n".repeat(8_000));
     vec![
         ("a million parts", Some(Note::TooManyParts), bomb(mixed, "--b\r\n\r\n\r\n")),
         ("parts in parts", Some(Note::TooManyParts), bomb(mixed, nested)),
@@ -99,6 +104,10 @@ fn bombs() -> Vec<(&'static str, Option<Note>, Bomb)> {
         ("tags without end", Some(Note::TextCut), bomb(html, "<a b=\"")),
         ("entities", Some(Note::TextCut), bomb(html, "&amp;&")),
         ("quotes", Some(Note::TextCut), bomb("From: a@b.example\r\n\r\n", "On 1 Bob wrote:\r\n> x\r\ny\r\n")),
+        ("texts", Some(Note::TextCut), large(mixed, &format!("--b\r\n\r\n{}", "some words\r\n".repeat(20_000)))),
+        ("pages", Some(Note::TextCut), large(mixed, &pages)),
+        ("reports", None, large(mixed, &reports)),
+        ("lines in quotes", Some(Note::TextCut), bomb(&format!("{html}{}", "<blockquote>".repeat(20)), "x<p>")),
         ("attachments", Some(Note::TooManyAttachments), bomb(mixed, "--b\r\nContent-Type: a/b\r\n\r\nx\r\n")),
     ]
 }
@@ -119,6 +128,8 @@ async fn a_large_mail_and_a_thousand_connections_cost_little() {
         name: "bridge".to_owned(),
         allowed: vec!["127.0.0.1/32".parse().unwrap()],
         domains: vec!["company.com".to_owned()],
+        bounce_address: None,
+        refusals: Refusals::new("mail"),
         tls: None,
         require_tls: false,
         spool: std::env::temp_dir(),

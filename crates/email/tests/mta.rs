@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use email::listen::{ListenConfig, SmtpLimits, Store, StoreError, serve};
+use email::listen::{ListenConfig, Refusals, SmtpLimits, Store, StoreError, serve};
 use email::outgoing::{
     DkimKey, Draft, File, Sending, SmtpConfig, SmtpSender, Whose, compose, envelope_sender, message_id, message_token,
 };
@@ -53,6 +53,8 @@ impl House {
             name: "bridge.company.com".to_owned(),
             allowed: vec!["127.0.0.1/32".parse().expect("a network")],
             domains: vec!["company.com".to_owned()],
+            bounce_address: None,
+            refusals: Refusals::new("mail"),
             tls: None,
             require_tls: false,
             spool: std::env::temp_dir(),

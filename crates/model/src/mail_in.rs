@@ -60,17 +60,18 @@ impl InboundMail {
     /// The identity of a mail on a channel: the same by whichever way it comes in.
     ///
     /// The Message-ID alone would not do: some programs give all their mails one, and whoever knows one could keep another's
-    /// mail from arriving. Where there is none, what was written takes its place; spaces do not count, for servers change them.
-    pub fn derive_id(&self, channel: &ChannelName, from: &Address) -> MessageId {
+    /// mail from arriving. Where there is none, what was written takes its place, and the names and sizes of the files; spaces
+    /// do not count, for servers change them.
+    pub fn derive_id(&self, channel: &ChannelName, from: &Address, files: &[(&str, u64)]) -> MessageId {
         let written = self.written_at.map(|at| at.as_second().to_string()).unwrap_or_default();
         let named = match &self.message_id {
             Some(id) => format!("id:{}", id.expose()),
-            None => format!("text:{}", self.digest()),
+            None => format!("text:{}", self.digest(files)),
         };
         MessageId::derive("in", &["mail", channel.as_str(), from.normalised(), &named, &written])
     }
 
-    fn digest(&self) -> String {
+    fn digest(&self, files: &[(&str, u64)]) -> String {
         let mut hash = Sha256::new();
         let quoted = self.quoted.as_ref().map(|quoted| quoted.expose().as_str()).unwrap_or_default();
         for part in [self.subject.expose().as_str(), self.text.expose(), quoted] {
@@ -79,6 +80,9 @@ impl InboundMail {
                 hash.update(" ");
             }
             hash.update("\0");
+        }
+        for (name, size) in files {
+            hash.update(format!("{size} {name}\0"));
         }
         hex::encode(hash.finalize())
     }
@@ -129,15 +133,22 @@ mod tests {
     fn one_mail_has_one_identity_however_it_comes() {
         let channel = ChannelName::new("company.com");
         let ann = Address::mail("ann@consumer.example").unwrap();
-        let id = |mail: &InboundMail| mail.derive_id(&channel, &ann);
+        let id = |mail: &InboundMail| mail.derive_id(&channel, &ann, &[]);
         let named = mail(Some("a@consumer.example"), "Hello");
         assert_eq!(id(&named), id(&mail(Some("a@consumer.example"), "Hello, as another server wrote it down")));
         assert_ne!(id(&named), id(&mail(Some("b@consumer.example"), "Hello")));
         assert_ne!(id(&named), id(&InboundMail { written_at: None, ..named.clone() }), "one id for several mails");
-        assert_ne!(id(&named), named.derive_id(&channel, &Address::mail("eve@consumer.example").unwrap()));
-        assert_ne!(id(&named), named.derive_id(&ChannelName::new("other.com"), &ann));
+        assert_ne!(id(&named), named.derive_id(&channel, &Address::mail("eve@consumer.example").unwrap(), &[]));
+        assert_ne!(id(&named), named.derive_id(&ChannelName::new("other.com"), &ann, &[]));
         assert_eq!(id(&mail(None, "Hello  there\r\n")), id(&mail(None, "Hello there\n")));
         assert_ne!(id(&mail(None, "Hello")), id(&mail(None, "Goodbye")));
+        let with = |mail: &InboundMail, name, size| mail.derive_id(&channel, &ann, &[(name, size)]);
+        let scan = mail(None, "");
+        assert_eq!(with(&scan, "a.pdf", 10), with(&scan, "a.pdf", 10));
+        assert_ne!(with(&scan, "a.pdf", 10), id(&scan));
+        assert_ne!(with(&scan, "a.pdf", 10), with(&scan, "a.pdf", 11), "a scanner sends files and no text");
+        assert_ne!(with(&scan, "a.pdf", 10), with(&scan, "b.pdf", 10));
+        assert_eq!(with(&named, "a.pdf", 10), id(&named), "the Message-ID does where there is one");
     }
 
     #[test]

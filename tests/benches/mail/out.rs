@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
-use email::listen::{ListenConfig, SmtpLimits, Store, StoreError, serve};
+use email::listen::{ListenConfig, Refusals, SmtpLimits, Store, StoreError, serve};
 use runtime::Shutdown;
 use sandbox::{GenesysSim, GenesysSimConfig, SimChannel, WebhookState};
 use tokio::net::TcpListener;
@@ -64,6 +64,8 @@ impl Far {
             name: "mx.consumer.example".to_owned(),
             allowed: vec!["127.0.0.0/8".parse()?],
             domains: vec!["consumer.example".to_owned()],
+            bounce_address: None,
+            refusals: Refusals::new("mail"),
             tls: None,
             require_tls: false,
             spool: std::env::temp_dir(),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use consumer_outbound::{Evidence, Leave, MailAccount, MailChannel};
-use email::listen::{ListenConfig, ServerTls};
+use email::listen::{ListenConfig, Refusals, ServerTls};
 use email::mailbox::{ImapConfig, ImapLimits};
 use email::outgoing::{DkimKey, SmtpConfig, SmtpSender};
 use email::{LeaveKeys, Login, SecretSource};
@@ -59,7 +59,7 @@ pub fn smtp(config: &Config, name: &NeighbourName, provider: &EmailProvider) -> 
 ///
 /// # Errors
 /// A certificate that cannot be read, or the folder for large mails cannot be made.
-pub fn listen(provider: &EmailProvider) -> anyhow::Result<Option<(SocketAddr, ListenConfig)>> {
+pub fn listen(name: &NeighbourName, provider: &EmailProvider) -> anyhow::Result<Option<(SocketAddr, ListenConfig)>> {
     let Some(listen) = &provider.listen else { return Ok(None) };
     make_spool(&provider.spool)?;
     let tls = listen.tls.as_ref().map(|tls| ServerTls::load(&tls.cert_file, &tls.key_file)).transpose()?;
@@ -67,10 +67,12 @@ pub fn listen(provider: &EmailProvider) -> anyhow::Result<Option<(SocketAddr, Li
         name: provider.hello.clone(),
         allowed: listen.allow.clone(),
         domains: provider.domains.clone(),
+        bounce_address: provider.bounce_address.clone(),
         tls,
         require_tls: listen.require_tls,
         spool: provider.spool.clone(),
         limits: listen.limits.clone(),
+        refusals: Refusals::new(name.as_str()),
     };
     Ok(Some((listen.address, settings)))
 }

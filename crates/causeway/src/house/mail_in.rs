@@ -45,7 +45,7 @@ impl Door {
 pub(super) async fn open(config: &Config, roles: &BTreeSet<Role>) -> anyhow::Result<Vec<Door>> {
     let mut doors = Vec::new();
     for (name, provider) in mail::providers(config).filter(|_| roles.contains(&Role::Ingress)) {
-        let Some((address, config)) = mail::listen(provider)? else { continue };
+        let Some((address, config)) = mail::listen(name, provider)? else { continue };
         let listener = bind(address, &format!("listen of provider {name}")).await?;
         doors.push(Door { name: name.clone(), listener, config });
     }

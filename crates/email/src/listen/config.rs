@@ -8,6 +8,8 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::TlsAcceptor;
 
+use super::refusals::Refusals;
+
 /// What the listener takes, and from whom.
 #[derive(Clone)]
 pub struct ListenConfig {
@@ -17,6 +19,8 @@ pub struct ListenConfig {
     pub allowed: Vec<IpNet>,
     /// The domains mail is taken for, in lower case.
     pub domains: Vec<String>,
+    /// The address bounces are sent to, which is taken with any token whatever its domain.
+    pub bounce_address: Option<String>,
     /// For STARTTLS.
     pub tls: Option<ServerTls>,
     /// Whether mail is taken over TLS only.
@@ -25,6 +29,8 @@ pub struct ListenConfig {
     pub spool: PathBuf,
     /// What is bounded.
     pub limits: SmtpLimits,
+    /// Counts what is turned away.
+    pub refusals: Refusals,
 }
 
 /// How much of everything there may be.

@@ -4,6 +4,7 @@
 
 mod config;
 mod data;
+mod refusals;
 mod serve;
 mod session;
 mod spool;
@@ -11,5 +12,6 @@ mod transaction;
 mod wire;
 
 pub use config::{ListenConfig, ServerTls, SmtpLimits};
+pub use refusals::Refusals;
 pub use serve::{converse, serve};
 pub use spool::{Received, Store, StoreError, Stored};

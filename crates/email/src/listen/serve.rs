@@ -50,7 +50,7 @@ pub async fn serve(
         };
         if !config.allowed.iter().any(|net| net.contains(&peer)) {
             refuse(&stream, "554 5.7.1 You are not known here");
-            tracing::debug!("a host that is not in the list of senders was turned away");
+            config.refusals.host();
             continue;
         }
         let Ok(place) = Arc::clone(&places).try_acquire_owned() else {

@@ -287,10 +287,14 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Session<'a, S> {
         let (mut rest, mut failed) = (size, None);
         while rest > 0 {
             let most = usize::try_from(rest).unwrap_or(PIECE).min(PIECE);
-            let piece = self.wire.content(most, deadline).await?;
-            if piece.is_empty() {
-                return Ok(Some(Ended::Over));
-            }
+            let piece = match self.wire.content(most, deadline).await {
+                Ok(piece) if piece.is_empty() => return Ok(Some(Ended::Over)),
+                Ok(piece) => piece,
+                Err(error) if error.kind() == io::ErrorKind::TimedOut => {
+                    return Ok(Some(self.leave("421 4.4.2 The mail did not come in time").await));
+                }
+                Err(error) => return Err(error),
+            };
             rest -= piece.len() as u64;
             if failed.is_none() && ready {
                 failed = spool.write(&piece).await.err();

@@ -2,7 +2,7 @@ use model::Private;
 use smtp_proto::{MailFrom, RcptTo};
 
 use super::config::ListenConfig;
-use crate::address::{domain_of, is_address};
+use crate::address::{domain_of, is_address, plus_parts, same};
 use crate::read::Envelope;
 
 /// One mail's envelope while it is being told.
@@ -47,8 +47,10 @@ impl Transaction {
         if !is_address(&to.address) {
             return "553 5.1.3 This is no recipient's address";
         }
-        let domain = domain_of(&to.address).to_lowercase();
-        if !config.domains.iter().any(|known| known.to_lowercase() == domain) {
+        let domain = domain_of(&to.address);
+        let bounces = config.bounce_address.as_deref().is_some_and(|base| is_for(&to.address, base));
+        if !bounces && !config.domains.iter().any(|known| same(known, domain)) {
+            config.refusals.domain();
             return "550 5.7.1 No mail is taken for this domain";
         }
         if self.recipients.len() >= config.limits.recipients {
@@ -65,4 +67,10 @@ impl Transaction {
     pub(super) fn envelope(self) -> Envelope {
         Envelope { sender: self.sender.flatten(), recipients: self.recipients }
     }
+}
+
+/// Whether an address is another one, with or without something behind a plus.
+fn is_for(address: &str, base: &str) -> bool {
+    let plain = plus_parts(address).map(|(local, _, domain)| format!("{local}@{domain}"));
+    same(address, base) || plain.is_some_and(|plain| same(&plain, base))
 }

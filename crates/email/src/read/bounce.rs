@@ -64,7 +64,9 @@ pub(crate) fn read(tree: &mut Tree, from: Option<&Mailbox>, addressed: &[String]
     let mut recipients: Vec<Report> = if formal { reports(&tree.leaves) } else { Vec::new() };
     if recipients.is_empty() {
         let null_sender = classify::null_sender(&tree.head, context);
-        let told = informal::read(&tree.head, &tree.leaves, from, null_sender, returned.is_some(), context);
+        // A report by its form is none of those machines' mails.
+        let machine = || !formal && classify::says_machine(&tree.head, tree.report.as_deref()).is_some();
+        let told = informal::read(&tree.head, &tree.leaves, from, null_sender, returned.is_some(), machine, context);
         match told {
             Some(told) => recipients = told,
             None if formal => {}

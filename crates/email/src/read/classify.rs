@@ -84,6 +84,13 @@ pub(crate) fn own(head: &Head, from: Option<&Mailbox>, addressed: &[String], con
 
 /// Whether a machine wrote the mail.
 pub(crate) fn machine(head: &Head, report: Option<&str>, from: Option<&Mailbox>, context: &Context) -> Option<Cause> {
+    says_machine(head, report)
+        .or_else(|| null_sender(head, context).then_some(Cause::NullSender))
+        .or_else(|| from.is_none().then_some(Cause::NoSender))
+}
+
+/// Whether the mail itself says that a machine wrote it.
+pub(crate) fn says_machine(head: &Head, report: Option<&str>) -> Option<Cause> {
     match report {
         Some("disposition-notification") => return Some(Cause::DispositionNotification),
         Some("feedback-report") => return Some(Cause::FeedbackReport),
@@ -106,10 +113,7 @@ pub(crate) fn machine(head: &Head, report: Option<&str>, from: Option<&Mailbox>,
     if ["List-Id", "List-Unsubscribe", "List-Post"].iter().any(|name| head.raw(name).is_some()) {
         return Some(Cause::MailingList);
     }
-    if null_sender(head, context) {
-        return Some(Cause::NullSender);
-    }
-    from.is_none().then_some(Cause::NoSender)
+    None
 }
 
 /// The word before any comment or parameter, in lower case.

@@ -52,6 +52,7 @@ pub(crate) fn read(
     from: Option<&Mailbox>,
     null_sender: bool,
     returned: bool,
+    machine: impl FnOnce() -> bool,
     context: &Context,
 ) -> Option<Vec<Report>> {
     let local = from.and_then(|from| from.address.expose().split('@').next().map(str::to_lowercase));
@@ -65,7 +66,9 @@ pub(crate) fn read(
     let text = text_of(leaves);
     let text_says = text.lines().take(5).any(|line| line.starts_with("Hi. This is the") && line.contains("program at"));
     let says_so = named.is_some() || subject_says || text_says || (daemon && returned);
-    if !says_so {
+    // A program that answers for a person has a null sender too, and repeats our subject, whatever an agent wrote there.
+    let from_server = daemon || named.is_some();
+    if !says_so || !(from_server || ((returned || tells_an_answer(&text)) && !machine())) {
         return None;
     }
     let listed = named.unwrap_or_default();
@@ -154,6 +157,18 @@ pub(crate) fn reply_code(text: &str) -> Option<u16> {
             digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok()).flatten().filter(|_| ends)
         })
         .find(|code| (400..600).contains(code))
+}
+
+/// Whether a line tells what a server answered. What is quoted may be our own words, and any number may stand in a letter.
+fn tells_an_answer(text: &str) -> bool {
+    let lines = text.lines().take(MOST_LINES).take_while(|line| !is_copy(line));
+    let own = lines.filter(|line| !line.trim_start().starts_with('>'));
+    let tells = |line: &str| {
+        let lower = line.to_lowercase();
+        let about_a_server = || ["smtp", "server", "said:", "remote", "host"].iter().any(|word| lower.contains(word));
+        Status::find(line).is_some() || (reply_code(line).is_some() && (in_words(&lower).is_some() || about_a_server()))
+    };
+    own.into_iter().any(tells)
 }
 
 fn tells(text: &str) -> bool {

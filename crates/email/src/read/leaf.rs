@@ -55,8 +55,14 @@ impl Leaf {
         matches!(self.content, Content::LeftOut)
     }
 
-    pub(crate) const fn file_size(&self) -> u64 {
-        if self.is_file() { self.size } else { 0 }
+    /// Takes what it holds out of the room there is for the leaves after it.
+    pub(crate) fn take_room(&self, room: &mut Room) {
+        match &self.content {
+            Content::File(_) => room.files = room.files.saturating_sub(self.size),
+            Content::Text { text, .. } => room.texts = room.texts.saturating_sub(self.size.max(text.len() as u64)),
+            Content::Report(_) => room.reports = room.reports.saturating_sub(self.size),
+            Content::LeftOut => {}
+        }
     }
 
     pub(crate) fn note(&self) -> Option<Note> {
@@ -70,6 +76,23 @@ impl Leaf {
             }
             (_, "text/calendar") => Some(Note::Calendar),
             _ => None,
+        }
+    }
+}
+
+/// How many bytes the leaves of a mail may still hold.
+pub(crate) struct Room {
+    pub(crate) texts: u64,
+    pub(crate) reports: u64,
+    pub(crate) files: u64,
+}
+
+impl Room {
+    pub(crate) const fn of(limits: &Limits) -> Self {
+        Self {
+            texts: limits.all_text_bytes as u64,
+            reports: limits.report_bytes as u64,
+            files: limits.attachment_bytes,
         }
     }
 }
@@ -123,7 +146,7 @@ impl<W: Write> Write for Bounded<'_, W> {
 }
 
 impl<'a> LeafSink<'a> {
-    pub(crate) fn open(head: &'a Head, place: Place, limits: &Limits, room: u64, full: bool) -> Self {
+    pub(crate) fn open(head: &'a Head, place: Place, limits: &Limits, room: &Room, full: bool) -> Self {
         let default = if place.digest { "message/rfc822" } else { "text/plain" };
         let media_type = head.media_type().unwrap_or_else(|| default.to_owned());
         // A multipart that does not say where its parts begin is read as the text that it is.
@@ -135,13 +158,15 @@ impl<'a> LeafSink<'a> {
         let (sink, most) = match media_type.as_str() {
             "text/plain" | "text/html" if body => {
                 let html = media_type == "text/html";
-                (Sink::Text { raw: Vec::new(), html }, limits.text_bytes as u64)
+                (Sink::Text { raw: Vec::new(), html }, room.texts.min(limits.text_bytes as u64))
             }
-            _ if is_report(&media_type) || place.report => (Sink::Report(Vec::new()), REPORT_BYTES as u64),
+            _ if is_report(&media_type) || place.report => {
+                (Sink::Report(Vec::new()), room.reports.min(REPORT_BYTES as u64))
+            }
             _ if full => (Sink::Nowhere, 0),
             _ => {
                 let file = spooled_tempfile_in(limits.memory_bytes, &limits.spool);
-                (Sink::File(BufWriter::with_capacity(WRITTEN, file)), room)
+                (Sink::File(BufWriter::with_capacity(WRITTEN, file)), room.files)
             }
         };
         let decoder = Decoder::of(&head.encoding());

@@ -7,6 +7,10 @@ pub struct Limits {
     pub header_bytes: usize,
     /// Bytes of each text, before and after it is decoded.
     pub text_bytes: usize,
+    /// Bytes of all texts together, before and after they are decoded; what is beyond is cut off.
+    pub all_text_bytes: usize,
+    /// Bytes of all parts of reports together; what is beyond is cut off.
+    pub report_bytes: usize,
     /// Parts, multiparts included.
     pub parts: usize,
     /// How deep multiparts may stand in one another.
@@ -30,6 +34,8 @@ impl Default for Limits {
         Self {
             header_bytes: 256 * 1024,
             text_bytes: 1024 * 1024,
+            all_text_bytes: 2 * 1024 * 1024,
+            report_bytes: 512 * 1024,
             parts: 500,
             depth: 20,
             attachments: 50,

@@ -6,7 +6,7 @@
 use std::io::{self, BufRead};
 
 use super::head::Head;
-use super::leaf::{Leaf, LeafSink, Place};
+use super::leaf::{Leaf, LeafSink, Place, Room};
 use super::limits::Limits;
 use super::lines::{Line, Lines};
 use super::note::Note;
@@ -45,7 +45,7 @@ struct Walker<'a, R> {
     leaves: Vec<Leaf>,
     notes: Vec<Note>,
     parts: usize,
-    attachment_bytes: u64,
+    room: Room,
 }
 
 /// Walks a mail.
@@ -57,7 +57,7 @@ pub(crate) fn walk(input: impl BufRead, limits: &Limits) -> io::Result<Tree> {
         leaves: Vec::new(),
         notes: Vec::new(),
         parts: 0,
-        attachment_bytes: 0,
+        room: Room::of(limits),
     };
     let (head, end) = walker.header()?;
     let media_type = head.media_type();
@@ -146,9 +146,8 @@ impl<R: BufRead> Walker<'_, R> {
 
     fn leaf(&mut self, head: &Head) -> io::Result<End> {
         let place = self.place();
-        let room = self.limits.attachment_bytes.saturating_sub(self.attachment_bytes);
         let attached = self.leaves.iter().filter(|leaf| leaf.is_file()).count();
-        let mut sink = LeafSink::open(head, place, self.limits, room, attached >= self.limits.attachments);
+        let mut sink = LeafSink::open(head, place, self.limits, &self.room, attached >= self.limits.attachments);
         let mut before: &'static [u8] = b"";
         let end = loop {
             let Some(line) = self.lines.next()? else { break End::Input };
@@ -159,7 +158,7 @@ impl<R: BufRead> Walker<'_, R> {
         };
         let ended_by_line = matches!(end, End::Input) && !before.is_empty();
         let leaf = sink.close(if ended_by_line { before } else { b"" })?;
-        self.attachment_bytes += leaf.file_size();
+        leaf.take_room(&mut self.room);
         if let Some(note) = leaf.note() {
             self.note(note);
         }

@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context as Poller, Poll};
 
-use email::listen::{ListenConfig, SmtpLimits, Store, converse};
+use email::listen::{ListenConfig, Refusals, SmtpLimits, Store, converse};
 use email::read::{Context, Envelope, Limits, read, read_status};
 use model::Private;
 use runtime::Shutdown;
@@ -78,6 +78,8 @@ pub(crate) fn smtp(data: &[u8]) {
         name: "bridge".to_owned(),
         allowed: Vec::new(),
         domains: vec!["company.com".to_owned()],
+        bounce_address: None,
+        refusals: Refusals::new("mail"),
         tls: None,
         require_tls: false,
         spool: std::env::temp_dir(),

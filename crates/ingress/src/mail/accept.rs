@@ -126,7 +126,7 @@ impl MailRoom {
         let addressed = envelope.map_or(&mail.addressed, |envelope| &envelope.recipients);
         let left = self.provider.left_by(&from, addressed);
         for channel in &left {
-            let named = compose::mail(mail, &Private::default()).derive_id(&channel.name, &from);
+            let named = compose::mail(mail, &Private::default()).derive_id(&channel.name, &from, &[]);
             let about = (&channel.name, &self.provider.name);
             leave::publish(&self.broker, &self.clock, about, from.clone(), named).await.map_err(|error| {
                 tracing::error!(channel = %channel.name, %error, "a wish to unsubscribe could not be stored; it comes again");
@@ -195,9 +195,10 @@ impl MailRoom {
         way: &'static str,
     ) -> Result<(), NotStored> {
         let told = compose::mail(mail, to);
-        let id = told.derive_id(&channel.name, from);
+        let named: Vec<_> = attached.iter().map(Attached::named).collect();
+        let id = told.derive_id(&channel.name, from, &named);
         let files = attachments::keep(&self.store, channel, &id, attached).await?;
-        let message = compose::message(channel, from.clone(), told, files, new_trace(), self.clock.now());
+        let message = compose::message(channel, from.clone(), id, told, files, new_trace(), self.clock.now());
         self.broker.publish(&message).await?;
         self.tell(channel, &message, way);
         Ok(())

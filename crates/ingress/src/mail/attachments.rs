@@ -42,6 +42,11 @@ impl Attached {
         Self { name, media_type, size, content }
     }
 
+    /// Its name and its size.
+    pub(crate) fn named(&self) -> (&str, u64) {
+        (self.name.expose(), self.size)
+    }
+
     /// Its bytes from their start. A file has one position, whoever reads it, so its channels come one after the other.
     fn bytes(&self) -> io::Result<BoxStream<'static, io::Result<Bytes>>> {
         match &self.content {

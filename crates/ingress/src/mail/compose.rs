@@ -1,7 +1,9 @@
 //! A mail that was read, as the house's message.
 
 use email::read::{Mail, Note};
-use model::{Address, Arrival, ArrivalPath, InboundFiles, InboundMail, InboundMessage, MailThread, Private, TraceId};
+use model::{
+    Address, Arrival, ArrivalPath, InboundFiles, InboundMail, InboundMessage, MailThread, MessageId, Private, TraceId,
+};
 
 use super::provider::{MailChannel, without_token};
 
@@ -47,12 +49,12 @@ pub(crate) fn mail(read: &Mail, to: &Private<String>) -> InboundMail {
 pub(crate) fn message(
     channel: &MailChannel,
     from: Address,
+    id: MessageId,
     mail: InboundMail,
     files: InboundFiles,
     trace: TraceId,
     received_at: jiff::Timestamp,
 ) -> InboundMessage {
-    let id = mail.derive_id(&channel.name, &from);
     InboundMessage {
         // By whichever way a mail comes its id is the same, so there is nothing else to tell it by.
         arrival: Arrival {

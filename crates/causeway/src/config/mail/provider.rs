@@ -25,6 +25,12 @@ pub(in crate::config) fn read(section: &Section<'_>) -> Option<EmailProvider> {
             "smtp = { url = \"smtps://…\" }",
         );
     }
+    if smtp.is_some() && bounce_address.is_some() && imap.is_none() && !section.has("listen") {
+        section.warn(
+            "bounce_address",
+            "reaches nobody: there is neither listen nor imap, so no agent is told of a mail that comes back",
+        );
+    }
     let domains = section.strings("domains").iter().map(|domain| domain.trim().to_lowercase()).collect::<Vec<_>>();
     if domains.iter().any(|domain| domain.is_empty() || domain.contains(['@', ' ', '/'])) {
         section.problem("domains", "holds what is no domain", "[\"company.com\"]");

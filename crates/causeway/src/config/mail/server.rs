@@ -1,5 +1,7 @@
 //! Servers that are logged into, by URL.
 
+use std::time::Duration;
+
 use email::{LoginKind, Security};
 use model::Private;
 
@@ -28,6 +30,9 @@ const IMAP: Protocol = Protocol {
     example: "\"imaps://user@mail.example.com\", or \"imap://…:143\" for STARTTLS",
 };
 
+/// RFC 2177 has a client say IDLE again before half an hour is over.
+const LONGEST: Duration = Duration::from_secs(29 * 60);
+
 pub(super) fn smtp(provider: &Section<'_>) -> Option<Smtp> {
     let section = provider.section("smtp");
     let server = server(&section, &SMTP, false);
@@ -48,6 +53,13 @@ pub(super) fn imap(provider: &Section<'_>) -> Option<Imap> {
         section.problem("mailboxes", "holds what is no name of a mailbox", "[\"INBOX\"]");
     }
     let every = section.duration("every", "2m");
+    if every.is_zero() || every > LONGEST {
+        section.problem(
+            "every",
+            "is no time, or longer than a server keeps a silent connection",
+            "1s to 29m, such as \"2m\"",
+        );
+    }
     let command_timeout = section.duration("command_timeout", "60s");
     let mail_limit = section.size("mail_limit", "25 MiB");
     section.finish();

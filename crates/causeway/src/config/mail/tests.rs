@@ -126,12 +126,21 @@ fn what_cannot_work_is_told() {
         ("secrets =", "open_media_idle = \"1h\"\nsecrets =", "open_media_idle: belongs to inbound = \"open-media\""),
         ("listen = ", "max_inbound_age = \"40d\"\nlisten = ", "max_inbound_age: must be shorter than ledger.retain"),
         ("listen = ", "imap = { url = \"imaps://mail.example.com\" }\nlisten = ", "imap.url: names no user"),
+        ("listen = ", "imap = { url = \"imaps://a@b\", every = \"0s\" }\nlisten = ", "imap.every: is no time"),
+        ("listen = ", "imap = { url = \"imaps://a@b\", every = \"30m\" }\nlisten = ", "imap.every: is no time"),
     ] {
         let text = MAIL.replacen(from, to, 1);
         assert_ne!(text, MAIL, "{from}");
         let told = read(&text).map(|_| ()).expect_err(expected).to_string();
         assert!(told.contains(expected), "missing: {expected}\nin:\n{told}");
     }
+}
+
+#[test]
+fn bounces_that_reach_nobody_are_warned_of() {
+    let deaf = MAIL.replacen("listen = \"0.0.0.0:2525\"\n", "", 1);
+    let warnings = read(&deaf).unwrap_or_else(|problems| panic!("{problems}")).warnings;
+    assert!(warnings.iter().any(|warning| warning.contains("bounce_address: reaches nobody")), "{warnings:?}");
 }
 
 #[test]
