@@ -17,6 +17,8 @@ pub(crate) fn mail(data: &[u8]) {
     let limits = Limits {
         header_bytes: 4096,
         text_bytes: 4096,
+        all_text_bytes: 8192,
+        report_bytes: 4096,
         parts: 20,
         depth: 5,
         attachments: 5,
