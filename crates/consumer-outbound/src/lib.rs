@@ -19,5 +19,5 @@ mod verdict;
 pub use directory::{Account, Answers, Channel, Directory, Mms, Pictures, Texts, WhenUnsure};
 pub use files::{Files, Limits};
 pub use handler::{Config, Deps, run};
-pub use mail::{Evidence, Leave, MAIL_TIMEOUT, MailAccount, MailChannel};
+pub use mail::{Evidence, Leave, MAIL_PACE, MAIL_STEP, MailAccount, MailChannel};
 pub use verdict::{MAYBE_SENT, number_target};

@@ -104,7 +104,9 @@ fn sending_to(port: u16) -> SmtpConfig {
         hello: "bridge.company.com".to_owned(),
         connections: 4,
         connect_timeout: SOON,
-        send_timeout: SOON,
+        step_timeout: SOON,
+        bytes_a_second: 128 << 10,
+        answer_timeout: SOON,
         idle: SOON,
         reports: false,
         authorities: vec![std::fs::read(fixture("authority.pem")).expect("it is there")],
@@ -133,7 +135,7 @@ fn draft(id: &str, to: &str) -> Draft {
 }
 
 async fn send(sender: &SmtpSender, draft: &Draft) -> Sending {
-    sender.send(&compose(draft, None).expect("it is a mail")).await
+    sender.send(&compose(draft.clone(), None).expect("it is a mail")).await
 }
 
 async fn delivered(postfix: &Postfix, user: &str, count: usize) -> Vec<Vec<u8>> {
@@ -234,12 +236,12 @@ async fn a_mail_whose_answer_is_missing_may_have_been_sent() {
     });
     let house = House::open(store, mails).await;
     let mut config = sending_to(house.port);
-    (config.security, config.send_timeout) = (Security::Plain, Duration::from_secs(2));
+    (config.security, config.answer_timeout) = (Security::Plain, Duration::from_secs(2));
     let impatient = SmtpSender::new(config.clone()).unwrap();
     let silent = send(&impatient, &draft("1", "help@company.com")).await;
     assert!(matches!(silent, Sending::Unknown { .. }), "{silent:?}");
     timeout(SOON, reached.notified()).await.unwrap();
-    config.send_timeout = SOON;
+    config.answer_timeout = SOON;
     let patient = SmtpSender::new(config).unwrap();
     let draft = draft("2", "help@company.com");
     let (broken, ()) = tokio::join!(send(&patient, &draft), async {
@@ -316,7 +318,7 @@ fn signatures_are_verified_by_others() {
     let key = DkimKey::read("company.com", "rsa", &rsa).unwrap();
     keys.lock().unwrap().insert("rsa", (key, format!("v=DKIM1; k=rsa; p={public}")));
     for (name, (key, record)) in keys.lock().unwrap().iter() {
-        let mail = compose(&draft("1", "ann@consumer.example"), Some(key)).unwrap();
+        let mail = compose(draft("1", "ann@consumer.example"), Some(key)).unwrap();
         assert!(verifies(mail.bytes(), record), "{name}");
         let forged = String::from_utf8_lossy(mail.bytes()).replace("help@company.com", "ceo@company.com");
         assert!(!verifies(forged.as_bytes(), record), "{name}: another sender");

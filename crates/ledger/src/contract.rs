@@ -14,6 +14,7 @@ use runtime::{Clock, ManualClock};
 
 use crate::{ArrivalVerdict, Begin, Config, Effect, Entry, Ledger, Outcome, Parties, ReceiptVerdict, Standing, What};
 
+mod attempts;
 mod consents;
 mod incoming;
 mod interactions;
@@ -25,6 +26,7 @@ mod reports;
 mod strangers;
 mod walks;
 
+pub use attempts::*;
 pub use consents::*;
 pub use incoming::*;
 pub use interactions::*;
@@ -64,7 +66,7 @@ macro_rules! contract_suite {
         $crate::contract_suite!($fresh:
             an_effect_is_made_once, where_an_effect_stands_is_told, an_open_attempt_is_interrupted,
             consent_is_recorded_once, what_was_said_last_holds, consent_is_kept_for_each_and_does_not_expire, consents_are_listed_in_pages,
-            attempts_are_released_or_lapse,
+            attempts_are_released_or_lapse, an_attempt_that_takes_long_is_extended, attempts_in_doubt_are_counted,
             only_attempts_without_a_verdict_count, an_interruption_is_told_once, one_of_many_is_first,
             arrivals_match_one_to_one, a_row_is_the_message_of_one_event, what_comes_in_is_begun_in_one_go,
             what_is_like_a_row_is_looked_at_first, receipts_move_forward, receipts_by_table, a_late_word_moves_nothing_back,

@@ -12,6 +12,7 @@ use crate::postgres::looks::Look;
 use crate::types::{ArrivalVerdict, AttemptId, Begin, Effect, Entry, LedgerError, Outcome, ReceiptVerdict, Reopened};
 use crate::{postgres, sqlite};
 
+mod attempts;
 mod consents;
 mod looks;
 mod people;

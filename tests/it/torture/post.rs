@@ -38,7 +38,7 @@ impl Post {
     pub(super) fn keys(&self) -> String {
         format!(
             "listen = \"{}\"\nmax_per_sender = 0\nspool = \"{}\"\nbounce_address = \"bounces@{MAIL_DOMAIN}\"\n\
-             smtp = {{ url = \"smtp://{}\", tls = \"none\", connections = 20 }}",
+             smtp = {{ url = \"smtp://{}\", tls = \"none\", connections = 20, answer_timeout = \"60s\" }}",
             self.listen,
             std::env::temp_dir().display(),
             self.out.address()

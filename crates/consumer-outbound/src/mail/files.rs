@@ -57,8 +57,8 @@ pub(super) struct Attachments {
 
 impl Attachments {
     /// Puts it into the mail; what is on the web is named in its text.
-    pub(super) fn attach(&self, draft: &mut Draft) {
-        draft.files.clone_from(&self.files);
+    pub(super) fn attach(self, draft: &mut Draft) {
+        draft.files = self.files;
         self.addresses.iter().for_each(|address| name(draft, address.expose()));
     }
 }

@@ -4,6 +4,7 @@ mod directory;
 mod draft;
 mod files;
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,8 +12,9 @@ use anyhow::anyhow;
 use broker::{Done, Failure};
 use email::outgoing::{Composed, Sending, Whose, compose};
 use jiff::{SignedDuration, Timestamp};
-use ledger::{AttemptId, Consent, Effect, Entry, Outcome, POISON, What};
+use ledger::{AttemptId, Consent, Effect, Entry, Outcome, What};
 use model::{AgentReply, ConversationKey, MailReply, MailThread, ReasonCode};
+use tokio::time::{sleep, timeout};
 
 pub(crate) use directory::PostOffices;
 pub use directory::{Evidence, Leave, MailAccount, MailChannel};
@@ -22,8 +24,22 @@ use crate::directory::WhenUnsure;
 use crate::handler::{Room, ledger_down};
 use files::Attachments;
 
-/// The longest it takes to hand a mail to a server; the deadline in the ledger is built on it.
-pub const MAIL_TIMEOUT: Duration = Duration::from_secs(60);
+/// Until each command before a mail is answered.
+pub const MAIL_STEP: Duration = Duration::from_secs(60);
+
+/// What a server takes of a mail in a second at least: a megabit.
+pub const MAIL_PACE: u32 = 128 << 10;
+
+/// What the deadline in the ledger is built on. A mail may take a quarter of an hour, and one whose process was killed is not to
+/// wait for so long: whoever is at it says so again and again.
+const LEASE: Duration = Duration::from_secs(60);
+const AT_IT: Duration = Duration::from_secs(20);
+
+/// The longest a mail waits for a place before others of its queue are looked after again.
+const PLACE: Duration = Duration::from_secs(60);
+
+/// How often a mail is handed over whose outcome nobody knows. Its server may have taken each of them.
+const COPIES: u32 = 2;
 
 /// How soon a login that was refused is tried again.
 const ACCOUNT_PROBE: Duration = Duration::from_secs(60);
@@ -39,7 +55,6 @@ const UNSUBSCRIBED: &str = "The recipient has unsubscribed from mail of this cha
 struct Post<'a> {
     reply: &'a AgentReply,
     mail: &'a MailReply,
-    files: Attachments,
     effect: Effect,
     channel: Arc<MailChannel>,
     account: Arc<MailAccount>,
@@ -58,7 +73,10 @@ impl Room {
         };
         // The deadline in the ledger counts from the record, so the wait for a place comes before it.
         let _place = match &found {
-            Some((_, account)) => account.place().await,
+            Some((_, account)) => match timeout(PLACE, account.place()).await {
+                Ok(place) => place,
+                Err(_) => return Err(Failure::NotYet { after: LATER.0 }),
+            },
             None => None,
         };
         // What may fail without having done anything comes before the record too.
@@ -66,7 +84,7 @@ impl Room {
             Ok(had) => Ok(self.taken(mail, had).await?),
             Err(told) => Err(told),
         };
-        let Some(begun) = self.begin(reply, &effect, MAIL_TIMEOUT).await? else { return Ok(Done::Duplicate) };
+        let Some(begun) = self.begin(reply, &effect, LEASE).await? else { return Ok(Done::Duplicate) };
         let Some((channel, account)) = found.clone() else {
             let cause = anyhow!("channel {} is not a mail channel here; configure it and replay", reply.channel);
             return Err(Failure::Reject { code: "unknown-channel", cause });
@@ -75,40 +93,48 @@ impl Room {
             Ok(files) => files,
             Err((code, reason)) => return self.fail(reply, &effect, begun.attempt(), code, &reason).await,
         };
-        let post = Post { reply, mail, files, effect, channel, account };
+        let post = Post { reply, mail, effect, channel, account };
         match begun {
-            Begun::First { attempt, since } => self.post(&post, attempt, since).await,
-            Begun::Interrupted { until, begun, .. } if begun >= POISON && until <= self.deps.clock.now() => {
-                let cause = anyhow!("begun {begun} times and never ended; look at what it crashed before replaying it");
-                Err(Failure::Reject { code: "poison", cause })
+            Begun::First { attempt, since } => self.post(&post, files, (attempt, since)).await,
+            Begun::Interrupted { attempt, until, begun, .. } => {
+                let next = self.once_more(&post, attempt, (until, begun)).await?;
+                self.post(&post, files, next).await
             }
-            Begun::Interrupted { attempt, until, .. } => self.post_again(&post, attempt, until).await,
         }
     }
 
-    /// An attempt was interrupted, and no server can be asked what became of it.
-    async fn post_again(&self, post: &Post<'_>, attempt: AttemptId, until: Timestamp) -> Result<Done, Failure> {
+    /// An attempt was interrupted, and no server can be asked what became of it: the next one, if there is to be one.
+    async fn once_more(
+        &self,
+        post: &Post<'_>,
+        attempt: AttemptId,
+        (until, begun): (Timestamp, u32),
+    ) -> Result<(AttemptId, Instant), Failure> {
         let now = self.deps.clock.now();
         if let Some(after) = Duration::try_from(until.duration_since(now)).ok().filter(|wait| !wait.is_zero()) {
             tracing::info!(channel = %post.reply.channel, "an attempt at a mail was interrupted, and may still be at work");
             return Err(Failure::NotYet { after });
         }
-        if post.channel.when_unsure == WhenUnsure::Park {
-            let cause = anyhow!("the mail may have been sent: its transaction was interrupted");
+        if post.channel.when_unsure == WhenUnsure::Park || begun >= COPIES {
+            let cause =
+                anyhow!("the mail may have been sent: it was handed over {begun} times, and no answer was heard");
             return Err(Failure::Reject { code: "maybe-sent", cause });
         }
         let detail = "it may have been sent; it is sent again under the same Message-ID".to_owned();
         let entry = Entry { effect: post.effect.clone(), what: What::Looked, detail };
         self.deps.ledger.note(entry).await.map_err(ledger_down)?;
         let since = Instant::now();
-        match self.deps.ledger.retake(&post.effect, &attempt, MAIL_TIMEOUT).await.map_err(ledger_down)? {
-            Some(next) => self.post(post, next, since).await,
-            None => Err(Failure::NotYet { after: Duration::from_secs(1) }),
-        }
+        let next = self.deps.ledger.retake(&post.effect, &attempt, LEASE).await.map_err(ledger_down)?;
+        next.map(|next| (next, since)).ok_or(Failure::NotYet { after: Duration::from_secs(1) })
     }
 
     /// One attempt at the effect itself, and the record after it.
-    async fn post(&self, post: &Post<'_>, attempt: AttemptId, since: Instant) -> Result<Done, Failure> {
+    async fn post(
+        &self,
+        post: &Post<'_>,
+        files: Attachments,
+        (attempt, since): (AttemptId, Instant),
+    ) -> Result<Done, Failure> {
         let Post { reply, effect, channel, account, .. } = post;
         let Some(sender) = &account.sender else {
             let told = "This channel takes mail and sends none.";
@@ -120,8 +146,10 @@ impl Room {
         let session = self.deps.ledger.session(&reply.channel, &reply.to).await.map_err(ledger_down)?;
         let thread = session.as_ref().and_then(MailThread::from_session);
         let mut draft = draft::draft(reply, post.mail, channel, account, thread.as_ref());
-        post.files.attach(&mut draft);
-        let composed: Composed = match compose(&draft, channel.dkim.as_ref()) {
+        files.attach(&mut draft);
+        let next = MailThread::after(thread, draft.message_id.as_str().to_owned(), draft.subject.clone());
+        // The draft and its files end here: a mail stands in memory once while it is sent.
+        let composed: Composed = match compose(draft, channel.dkim.as_ref()) {
             Ok(composed) => composed,
             Err(error) => {
                 tracing::warn!(channel = %reply.channel, %error, "a mail could not be made; its agent is told");
@@ -129,16 +157,29 @@ impl Room {
                 return self.fail(reply, effect, &attempt, reason.code, &reason.message).await;
             }
         };
-        // A transaction takes all of its time where a server is slow.
-        if time_left(MAIL_TIMEOUT, since.elapsed()) != Some(MAIL_TIMEOUT) {
+        // Whoever is at it says so in time only where the deadline was just set.
+        if time_left(LEASE, since.elapsed()) != Some(LEASE) {
             return Err(self.too_slow(reply, effect, &attempt).await?);
         }
-        let sending = sender.send(&composed).await;
-        if matches!(sending, Sending::Sent { .. }) {
-            let next = MailThread::after(thread, draft.message_id.as_str().to_owned(), draft.subject);
-            return self.posted(post, &attempt, &next).await;
+        let sending = tokio::select! {
+            sending = sender.send(&composed) => sending,
+            never = self.stay_at(post, &attempt) => match never {},
+        };
+        match sending {
+            Sending::Sent { .. } => self.posted(post, &attempt, &next).await,
+            sending => self.not_posted(post, &attempt, sending).await,
         }
-        self.not_posted(post, &attempt, sending).await
+    }
+
+    /// Says again and again that somebody is at it. Where the ledger does not hear it, another replica that is given the mail as
+    /// well may send a second one: that is no worse than to break off what may have been taken.
+    async fn stay_at(&self, post: &Post<'_>, attempt: &AttemptId) -> Infallible {
+        loop {
+            sleep(AT_IT).await;
+            if let Err(error) = self.deps.ledger.extend(&post.effect, attempt, LEASE).await {
+                tracing::warn!(%error, "the ledger does not hear that a mail is still being sent");
+            }
+        }
     }
 
     async fn is_unsubscribed(&self, reply: &AgentReply) -> Result<bool, Failure> {
@@ -202,10 +243,11 @@ impl Room {
                 account.paused.raise(format!("{cause}; mail waits"));
                 Err(unavailable(Some(ACCOUNT_PROBE), cause))
             }
-            // The attempt stays open: the next turn finds it interrupted.
+            // The attempt stays open: the next turn finds it interrupted, and counted.
             Sending::Unknown { cause } => {
                 self.maybe_sent.enter_mail(account, reply, self.deps.clock.now());
-                self.deps.ledger.lapse(effect, attempt, &cause).await.map_err(ledger_down)?;
+                account.maybe_sent.raise(format!("it is not known whether mails were sent: {cause}"));
+                self.deps.ledger.doubt(effect, attempt, &cause).await.map_err(ledger_down)?;
                 Err(unavailable(None, format!("outcome unknown: {cause}")))
             }
         }

@@ -131,7 +131,7 @@ impl ComposeError {
 ///
 /// # Errors
 /// [`ComposeError`] says what is missing or not allowed.
-pub fn compose(draft: &Draft, key: Option<&DkimKey>) -> Result<Composed, ComposeError> {
+pub fn compose(mut draft: Draft, key: Option<&DkimKey>) -> Result<Composed, ComposeError> {
     if !same(&draft.from.domain(), &draft.domain) {
         return Err(ComposeError::ForeignSender);
     }
@@ -148,13 +148,17 @@ pub fn compose(draft: &Draft, key: Option<&DkimKey>) -> Result<Composed, Compose
     if let Some(reply_to) = &draft.reply_to {
         builder = builder.reply_to(named(reply_to).map_err(|_| ComposeError::OwnAddress)?);
     }
-    let builder = list_headers(thread_headers(builder, draft), draft)?;
-    let message = with_body(builder, draft)?;
+    let builder = list_headers(thread_headers(builder, &draft), &draft)?;
+    let message = with_body(builder, &mut draft)?;
     let mut bytes = message.formatted();
+    drop(message);
     if let Some(key) = key {
         let signature = key.sign(&bytes, draft.date).map_err(|_| ComposeError::Signing)?;
+        bytes.reserve_exact(signature.len());
         bytes.splice(..0, signature.into_bytes());
     }
+    // It grew by doubling, and is kept for as long as it is sent.
+    bytes.shrink_to_fit();
     Ok(Composed { envelope_sender, recipient: to, bytes })
 }
 
@@ -216,7 +220,8 @@ fn list_headers(mut builder: MessageBuilder, draft: &Draft) -> Result<MessageBui
     Ok(builder)
 }
 
-fn with_body(builder: MessageBuilder, draft: &Draft) -> Result<Message, ComposeError> {
+/// The files are taken out of the draft, so that each stands in memory once.
+fn with_body(builder: MessageBuilder, draft: &mut Draft) -> Result<Message, ComposeError> {
     let given = |text: &Option<Private<String>>| {
         text.as_ref().map(|text| text.expose().clone()).filter(|text| !text.trim().is_empty())
     };
@@ -245,7 +250,7 @@ fn with_body(builder: MessageBuilder, draft: &Draft) -> Result<Message, ComposeE
                 Some(Content::Single(part)) => mixed.singlepart(part),
                 None => mixed.singlepart(plain(String::new())),
             };
-            for file in &draft.files {
+            for file in std::mem::take(&mut draft.files) {
                 mixed = mixed.singlepart(attached(file));
             }
             builder.multipart(mixed)
@@ -259,7 +264,7 @@ enum Content {
     Multi(MultiPart),
 }
 
-fn attached(file: &File) -> SinglePart {
+fn attached(file: File) -> SinglePart {
     let name = read::safe_name(file.name.expose(), &file.media_type);
     let plain = |c: char| c.is_ascii_alphanumeric() || "/.+-_".contains(c);
     let usable = Some(&file.media_type)
@@ -267,7 +272,7 @@ fn attached(file: &File) -> SinglePart {
     let parsed = usable.and_then(|media_type| ContentType::parse(media_type).ok());
     let octets = || ContentType::parse("application/octet-stream").expect("it is a type");
     let content = lettre::message::Body::new_with_encoding(
-        file.content.expose().clone(),
+        file.content.into_inner(),
         lettre::message::header::ContentTransferEncoding::Base64,
     );
     let content = content.expect("base64 takes any bytes");

@@ -17,7 +17,7 @@ pub enum Sending {
         /// The code and the sentence for the agent, should later never come.
         reason: ReceiptReason,
     },
-    /// There was no talking to the server: no connection, no TLS, no greeting, or a silence before the mail itself was sent.
+    /// There was no talking to the server: no connection, no TLS, no greeting, or a silence before the mail itself.
     /// Certainly not sent.
     Unavailable {
         /// What happened and to which server; nothing private.
@@ -28,7 +28,7 @@ pub enum Sending {
         /// What happened and what to do; nothing private.
         cause: String,
     },
-    /// The conversation broke off while the mail was being sent, or before the answer to it: it may have been taken.
+    /// The whole mail was with the server, and the conversation broke off before its answer: it may have been taken.
     Unknown {
         /// What happened; nothing private.
         cause: String,
@@ -52,8 +52,8 @@ impl Sending {
 /// What a passing trouble is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Whose {
-    /// This recipient, or this mail.
+    /// This recipient, or this mail: 4.7.x too, which is what greylisting says, and a mail that the server broke off.
     Mail,
-    /// The server: it takes nothing from us for now (421, 4.3.x, 4.7.x).
+    /// The server: it takes nothing from us for now (421, 4.3.x, or no sender).
     Server,
 }

@@ -6,13 +6,16 @@ use lettre::transport::smtp::client::{AsyncSmtpConnection, Certificate, TlsParam
 use lettre::transport::smtp::commands::Ehlo;
 use lettre::transport::smtp::extension::ClientId;
 use tokio::sync::Semaphore;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout};
 
 use super::compose::Composed;
 use super::log_in::{LoginError, Logins, log_in};
-use super::outcome::Sending;
-use super::transaction::{Failure, Line, Phase, is_login_trouble, transact};
+use super::outcome::{Sending, Whose};
+use super::transaction::{Failure, How, Line, Times, is_login_trouble, transact};
 use crate::{Login, Security};
+
+/// The longest a mail may be on its way to a server, however large it is.
+const UPLOAD: Duration = Duration::from_secs(300);
 
 /// A server that takes our mail, and how it is talked to.
 #[derive(Debug, Clone)]
@@ -33,8 +36,13 @@ pub struct SmtpConfig {
     pub connections: usize,
     /// Until a connection is greeted, protected and logged in.
     pub connect_timeout: Duration,
-    /// Until a whole mail is sent and answered. After it nothing more is done for the mail.
-    pub send_timeout: Duration,
+    /// Until each command before the mail itself is answered.
+    pub step_timeout: Duration,
+    /// What a server takes of a mail in a second at least: a larger mail has more time, from one step's to five minutes.
+    pub bytes_a_second: u32,
+    /// Until the server says what became of a mail it has. A mail whose answer was not waited for is sent twice, so it is long
+    /// (RFC 5321, 4.5.3.2.6).
+    pub answer_timeout: Duration,
     /// How long a connection may wait for its next mail.
     pub idle: Duration,
     /// Whether the server is asked to report success too, where it can (RFC 3461).
@@ -82,13 +90,7 @@ impl SmtpSender {
     /// Hands a mail to the server, once.
     pub async fn send(&self, mail: &Composed) -> Sending {
         let began = Instant::now();
-        let phase = Phase::default();
-        let deadline = began + self.config.send_timeout;
-        let sending = match timeout_at(deadline, self.attempt(mail, &phase)).await {
-            Ok(sending) => sending,
-            Err(_) if phase.may_be_sent() => Sending::Unknown { cause: self.said("did not answer to a mail in time") },
-            Err(_) => Sending::Unavailable { cause: self.said("did not answer in time") },
-        };
+        let sending = self.attempt(mail).await;
         let labels = [
             ("target", self.config.target.clone()),
             ("operation", "smtp-send".to_owned()),
@@ -106,20 +108,23 @@ impl SmtpSender {
         let connected = timeout(self.config.connect_timeout, self.connect()).await;
         let mut line = connected.map_err(|_| Sending::Unavailable { cause: self.said("did not answer in time") })??;
         // The answer to a farewell changes nothing.
-        let _farewell = line.connection.quit().await;
+        let _farewell = timeout(self.config.connect_timeout, line.connection.quit()).await;
         Ok(())
     }
 
-    async fn attempt(&self, mail: &Composed, phase: &Phase) -> Sending {
+    async fn attempt(&self, mail: &Composed) -> Sending {
         let Ok(_place) = self.places.acquire().await else {
             return Sending::Unavailable { cause: self.said("is no longer used") };
         };
+        let times = self.times(mail);
         if let Some(mut line) = self.take_idle() {
-            match transact(&mut line, mail, phase).await {
+            // Over a connection that still stands a word comes as soon as over a new one.
+            let first = times.step.min(self.config.connect_timeout);
+            match transact(&mut line, mail, &Times { first, ..times }).await {
                 Ok(sending) => return self.keep(line, sending),
-                // A server closes connections that waited too long; nothing was sent, and a new one tells more.
-                Err(_) if !phase.may_be_sent() => phase.again(),
-                Err(failure) => return self.failed(failure, phase),
+                // A server closes connections that waited too long, and may say so; a new one tells more.
+                Err(failure) if failure.of_the_wait() => {}
+                Err(failure) => return self.failed(failure),
             }
         }
         let connected = timeout(self.config.connect_timeout, self.connect()).await;
@@ -128,10 +133,17 @@ impl SmtpSender {
             Ok(Err(sending)) => return sending,
             Err(_) => return Sending::Unavailable { cause: self.said("did not answer in time") },
         };
-        match transact(&mut line, mail, phase).await {
+        match transact(&mut line, mail, &times).await {
             Ok(sending) => self.keep(line, sending),
-            Err(failure) => self.failed(failure, phase),
+            Err(failure) => self.failed(failure),
         }
+    }
+
+    fn times(&self, mail: &Composed) -> Times {
+        let SmtpConfig { step_timeout: step, answer_timeout: answer, bytes_a_second, .. } = self.config;
+        let seconds = mail.bytes.len() as u64 / u64::from(bytes_a_second.max(1));
+        let upload = Duration::from_secs(seconds).max(step).min(UPLOAD.max(step));
+        Times { first: step, step, upload, answer }
     }
 
     async fn connect(&self) -> Result<Line, Sending> {
@@ -152,7 +164,7 @@ impl SmtpSender {
             self.log_in(&mut connection, login).await?;
         }
         let reports = self.config.reports && self.offers_reports(&mut connection).await?;
-        Ok(Line { connection, reports })
+        Ok(Line { connection, reports, spent: false })
     }
 
     /// The library keeps no word of this extension, so the server is greeted once more.
@@ -181,20 +193,20 @@ impl SmtpSender {
         })
     }
 
-    fn failed(&self, failure: Failure, phase: &Phase) -> Sending {
-        if phase.may_be_sent() {
-            return Sending::Unknown { cause: self.said("broke off while a mail was being sent") };
-        }
-        match failure {
-            Failure::Login => Sending::LoginRefused { cause: self.said("wants a login, or another one") },
-            Failure::Broken => Sending::Unavailable { cause: self.said("broke off the conversation") },
+    fn failed(&self, failure: Failure) -> Sending {
+        match failure.how {
+            How::Doubt(what) => Sending::Unknown { cause: self.said(what) },
+            How::Login => Sending::LoginRefused { cause: self.said("wants a login, or another one") },
+            How::Closing(reason) => Sending::Later { whose: Whose::Server, reason },
+            How::Broken => Sending::Unavailable { cause: self.said("broke off the conversation") },
+            How::Silent => Sending::Unavailable { cause: self.said("did not answer in time") },
         }
     }
 
     /// Keeps a connection for the next mail, unless the server is tired of it.
     fn keep(&self, line: Line, sending: Sending) -> Sending {
-        let tired = matches!(sending, Sending::Later { whose: super::Whose::Server, .. });
-        if !tired && !line.connection.has_broken() {
+        let tired = matches!(sending, Sending::Later { whose: Whose::Server, .. });
+        if !tired && !line.spent && !line.connection.has_broken() {
             self.lock().push(Idle { line, since: Instant::now() });
         }
         sending

@@ -1,45 +1,63 @@
+use std::iter;
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use lettre::transport::smtp::Error;
 use lettre::transport::smtp::client::AsyncSmtpConnection;
 use lettre::transport::smtp::commands::{Data, Mail, Rcpt};
 use lettre::transport::smtp::extension::{Extension, MailBodyParameter, MailParameter, RcptParameter};
-use model::{Private, ReasonCode};
+use lettre::transport::smtp::response::Response;
+use model::{Private, ReasonCode, ReceiptReason};
+use tokio::sync::Notify;
+use tokio::time::{sleep, timeout};
 
 use super::compose::Composed;
 use super::outcome::{Sending, Whose};
 use crate::reason::{self, Status, Step};
 
-/// How far a transaction has come; it outlives the future that is cancelled by a time-out.
-#[derive(Default)]
-pub(super) struct Phase {
-    mail_went_out: AtomicBool,
-}
-
-impl Phase {
-    pub(super) fn may_be_sent(&self) -> bool {
-        self.mail_went_out.load(Ordering::Relaxed)
-    }
-
-    pub(super) fn again(&self) {
-        self.mail_went_out.store(false, Ordering::Relaxed);
-    }
-
-    fn mail_goes_out(&self) {
-        self.mail_went_out.store(true, Ordering::Relaxed);
-    }
-
-    fn answered(&self) {
-        self.mail_went_out.store(false, Ordering::Relaxed);
-    }
+/// How long each step may take.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Times {
+    /// Until the sender is answered, which is the first word over a connection that was kept.
+    pub(super) first: Duration,
+    /// Until each other command is answered.
+    pub(super) step: Duration,
+    /// Until the mail itself is with the server.
+    pub(super) upload: Duration,
+    /// Until the server says what became of it.
+    pub(super) answer: Duration,
 }
 
 /// A transaction that came to no answer.
-pub(super) enum Failure {
+pub(super) struct Failure {
+    /// The step it broke at.
+    pub(super) at: Step,
+    pub(super) how: How,
+}
+
+pub(super) enum How {
     /// The server wants a login.
     Login,
+    /// The server ends the conversation, and says so (421).
+    Closing(ReceiptReason),
     /// The connection broke, or what came was no SMTP.
     Broken,
+    /// A command was not answered in time.
+    Silent,
+    /// The mail was with the server, and what became of it was not heard.
+    Doubt(&'static str),
+}
+
+impl Failure {
+    /// Whether it may be for the time the connection waited, and the mail was certainly not taken.
+    pub(super) fn of_the_wait(&self) -> bool {
+        match self.how {
+            How::Login | How::Closing(_) | How::Broken => true,
+            How::Silent => self.at == Step::Sender,
+            How::Doubt(_) => false,
+        }
+    }
 }
 
 /// Written at once: a mail is not copied as a whole to have its dots stuffed.
@@ -50,40 +68,117 @@ pub(super) struct Line {
     pub(super) connection: AsyncSmtpConnection,
     /// Whether it is asked to report success too.
     pub(super) reports: bool,
+    /// No other mail goes over it.
+    pub(super) spent: bool,
 }
 
 /// Hands one mail to one recipient over a connection.
-pub(super) async fn transact(
-    Line { connection, reports }: &mut Line,
-    mail: &Composed,
-    phase: &Phase,
-) -> Result<Sending, Failure> {
-    let parameters = match parameters(connection, mail) {
+pub(super) async fn transact(line: &mut Line, mail: &Composed, times: &Times) -> Result<Sending, Failure> {
+    let parameters = match parameters(&line.connection, mail) {
         Ok(parameters) => parameters,
         Err(sending) => return Ok(sending),
     };
-    let sender = connection.command(Mail::new(Some(mail.envelope_sender.clone()), parameters)).await;
-    if let Err(error) = sender {
-        return refused(connection, &error, Step::Sender).await;
+    let sender = Mail::new(Some(mail.envelope_sender.clone()), parameters).to_string();
+    let recipient = Rcpt::new(mail.recipient.clone(), notify(line.reports)).to_string();
+    let commands = [
+        (Step::Sender, sender, times.first),
+        (Step::Recipient, recipient, times.step),
+        (Step::Content, Data.to_string(), times.step),
+    ];
+    for (at, command, within) in commands {
+        match timeout(within, line.connection.command(command)).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => return line.refused(&error, at, times).await,
+            Err(_) => return Err(Failure { at, how: How::Silent }),
+        }
     }
-    if let Err(error) = connection.command(Rcpt::new(mail.recipient.clone(), notify(*reports))).await {
-        return refused(connection, &error, Step::Recipient).await;
-    }
-    if let Err(error) = connection.command(Data).await {
-        return refused(connection, &error, Step::Content).await;
-    }
-    phase.mail_goes_out();
-    match connection.message_iter(mail.bytes.chunks(PIECE)).await {
-        Ok(response) => {
-            phase.answered();
+    match line.hand_over(mail, times).await {
+        Ok(Handed::Taken(response)) => {
             let answer: String = response.message().collect::<Vec<_>>().join(" ");
             Ok(Sending::Sent { answer: Private::new(answer.chars().take(200).collect()) })
         }
-        Err(error) if error.status().is_some() => {
-            phase.answered();
-            refused(connection, &error, Step::Content).await
+        Ok(Handed::Refused(error)) => line.refused(&error, Step::Content, times).await,
+        Ok(Handed::NotWhole) => {
+            line.spent = true;
+            Ok(Sending::Later { whose: Whose::Mail, reason: reason::told(ReasonCode::Expired, None, None) })
         }
-        Err(_) => Err(Failure::Broken),
+        Err(what) => Err(Failure { at: Step::Content, how: How::Doubt(what) }),
+    }
+}
+
+/// What became of a mail that was written to a server.
+enum Handed {
+    Taken(Response),
+    Refused(Error),
+    /// The end of it never went out, so it was certainly not taken. The server had agreed to all before, so it is this mail that
+    /// was too large, or the way too slow for it.
+    NotWhole,
+}
+
+impl Line {
+    /// Writes the mail; `Err` says why nobody knows what became of it.
+    async fn hand_over(&mut self, mail: &Composed, times: &Times) -> Result<Handed, &'static str> {
+        let (whole, told) = (AtomicBool::new(false), Notify::new());
+        let mut pieces = mail.bytes.chunks(PIECE);
+        // Asked for the piece after the last one, all of them are written, and the line that ends the mail comes next: before it
+        // the server has nothing it could take.
+        let pieces = iter::from_fn(|| {
+            let piece = pieces.next();
+            if piece.is_none() {
+                whole.store(true, Ordering::Relaxed);
+                told.notify_one();
+            }
+            piece
+        });
+        let answered = {
+            let mut sending = pin!(self.connection.message_iter(pieces));
+            tokio::select! {
+                biased;
+                answered = &mut sending => answered,
+                () = told.notified() => match timeout(times.answer, sending).await {
+                    Ok(answered) => answered,
+                    Err(_) => return Err("did not answer to a mail in time"),
+                },
+                () = sleep(times.upload) => return Ok(Handed::NotWhole),
+            }
+        };
+        match answered {
+            Ok(response) => Ok(Handed::Taken(response)),
+            Err(error) if error.status().is_some() => Ok(Handed::Refused(error)),
+            Err(_) if whole.load(Ordering::Relaxed) => Err("broke off while a mail was being sent"),
+            Err(_) => Ok(self.last_word(times).await.map_or(Handed::NotWhole, Handed::Refused)),
+        }
+    }
+
+    /// A server that hears too much of a mail may say so before it closes.
+    async fn last_word(&mut self, times: &Times) -> Option<Error> {
+        self.spent = true;
+        let heard = timeout(times.step, self.connection.read_response()).await;
+        heard.ok()?.err().filter(|error| error.status().is_some())
+    }
+
+    /// Reads a refusal, and leaves the connection ready for the next mail.
+    async fn refused(&mut self, error: &Error, at: Step, times: &Times) -> Result<Sending, Failure> {
+        let Some(reply) = error.status().map(u16::from) else { return Err(Failure { at, how: How::Broken }) };
+        if is_login_trouble(error) {
+            return Err(Failure { at, how: How::Login });
+        }
+        let text = std::error::Error::source(error).map(ToString::to_string).unwrap_or_default();
+        // The server's words are looked at for its code, and go no further.
+        let status = Status::parse(&text).filter(|status| u16::from(status.class) == reply / 100);
+        if reply == 421 {
+            return Err(Failure { at, how: How::Closing(reason::told(ReasonCode::RateLimited, Some(reply), status)) });
+        }
+        let reset = timeout(times.step, self.connection.command(Reset)).await;
+        self.spent |= !matches!(reset, Ok(Ok(_)));
+        if error.is_permanent() {
+            return Ok(Sending::Refused(reason::told(reason::code(Some(reply), status, at), Some(reply), status)));
+        }
+        let server = at == Step::Sender || status.is_some_and(|status| status.subject == 3);
+        let limited = status.is_some_and(|status| status.subject == 7);
+        let code = if limited { ReasonCode::RateLimited } else { ReasonCode::Expired };
+        let whose = if server { Whose::Server } else { Whose::Mail };
+        Ok(Sending::Later { whose, reason: reason::told(code, Some(reply), status) })
     }
 }
 
@@ -110,32 +205,6 @@ fn parameters(connection: &AsyncSmtpConnection, mail: &Composed) -> Result<Vec<M
         parameters.push(MailParameter::Body(MailBodyParameter::EightBitMime));
     }
     Ok(parameters)
-}
-
-/// Reads a refusal, and leaves the connection ready for the next mail.
-async fn refused(connection: &mut AsyncSmtpConnection, error: &Error, step: Step) -> Result<Sending, Failure> {
-    let Some(reply) = error.status().map(u16::from) else { return Err(Failure::Broken) };
-    if is_login_trouble(error) {
-        return Err(Failure::Login);
-    }
-    let text = std::error::Error::source(error).map(ToString::to_string).unwrap_or_default();
-    // The server's words are looked at for its code, and go no further.
-    let status = Status::parse(&text).filter(|status| u16::from(status.class) == reply / 100);
-    let closing = reply == 421;
-    if !closing && connection.command(Reset).await.is_err() {
-        connection.abort().await;
-    }
-    if error.is_permanent() {
-        return Ok(Sending::Refused(reason::told(reason::code(Some(reply), status, step), Some(reply), status)));
-    }
-    let server = closing || step == Step::Sender || status.is_some_and(|status| status.subject == 3);
-    let limited = status.is_some_and(|status| status.subject == 7);
-    let code = if limited || closing { ReasonCode::RateLimited } else { ReasonCode::Expired };
-    if closing {
-        connection.abort().await;
-    }
-    let whose = if server { Whose::Server } else { Whose::Mail };
-    Ok(Sending::Later { whose, reason: reason::told(code, Some(reply), status) })
 }
 
 struct Reset;

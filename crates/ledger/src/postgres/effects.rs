@@ -160,19 +160,38 @@ pub(crate) fn release(book: &mut Book<'_>, effect: &Effect, attempt: &AttemptId,
 
 /// An attempt that lapsed has no owner: it came to a verdict, so it counts no more, and it counts out only once.
 pub(crate) fn lapse(book: &mut Book<'_>, effect: &Effect, attempt: &AttemptId, cause: &str) -> Result<(), String> {
-    let ours =
-        |row: &Attempts| row.attempt.as_ref() == Some(&attempt.0) && row.owner.is_some() && row.outcome.is_none();
-    if !row(book, effect).is_some_and(ours) {
+    if is_at_work(book, effect, attempt) {
+        change(book, effect, |row| row.begun -= 1);
+    }
+    doubt(book, effect, attempt, cause)
+}
+
+/// An attempt that lapsed has no owner who could still be at it.
+fn is_at_work(book: &Book<'_>, effect: &Effect, attempt: &AttemptId) -> bool {
+    row(book, effect)
+        .is_some_and(|row| row.attempt.as_ref() == Some(&attempt.0) && row.owner.is_some() && row.outcome.is_none())
+}
+
+/// As [`lapse`], and it goes on counting.
+pub(crate) fn doubt(book: &mut Book<'_>, effect: &Effect, attempt: &AttemptId, cause: &str) -> Result<(), String> {
+    if !is_at_work(book, effect, attempt) {
         return Ok(());
     }
     let now = millis(book.now);
     change(book, effect, |row| {
         row.deadline = Some(now);
         row.owner = None;
-        row.begun -= 1;
         row.told = true;
     });
     book.tell(effect, What::Interrupted, &format!("attempt {}: {cause}", attempt.0), book.now);
+    Ok(())
+}
+
+pub(crate) fn extend(book: &mut Book<'_>, effect: &Effect, attempt: &AttemptId, lease: Duration) -> Result<(), String> {
+    if is_at_work(book, effect, attempt) {
+        let deadline = millis(book.now.saturating_add(lease).unwrap_or(Timestamp::MAX));
+        change(book, effect, |row| row.deadline = Some(deadline));
+    }
     Ok(())
 }
 

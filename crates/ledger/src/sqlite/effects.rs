@@ -194,6 +194,23 @@ pub(crate) fn lapse(book: &Book<'_>, effect: &Effect, attempt: &AttemptId, cause
     changed(book, statement, arguments, What::Interrupted, &format!("attempt {}: {cause}", attempt.0))
 }
 
+/// As [`lapse`], and it goes on counting.
+pub(crate) fn doubt(book: &Book<'_>, effect: &Effect, attempt: &AttemptId, cause: &str) -> rusqlite::Result<()> {
+    let statement = "UPDATE effects SET deadline = ?4, owner = NULL, touched_at = ?4
+        WHERE family = ?1 AND id = ?2 AND attempt = ?3 AND owner IS NOT NULL AND outcome IS NULL RETURNING row";
+    let arguments = params![effect.family.word(), effect.id.as_str(), attempt.0, millis(book.now)];
+    changed(book, statement, arguments, What::Interrupted, &format!("attempt {}: {cause}", attempt.0))
+}
+
+/// An attempt that lapsed has no owner who could still be at it.
+pub(crate) fn extend(book: &Book<'_>, effect: &Effect, attempt: &AttemptId, lease: Duration) -> rusqlite::Result<()> {
+    let deadline = book.now.saturating_add(lease).unwrap_or(Timestamp::MAX);
+    let statement = "UPDATE effects SET deadline = ?4, touched_at = ?5
+        WHERE family = ?1 AND id = ?2 AND attempt = ?3 AND owner IS NOT NULL AND outcome IS NULL";
+    let arguments = params![effect.family.word(), effect.id.as_str(), attempt.0, millis(deadline), millis(book.now)];
+    book.connection.prepare_cached(statement)?.execute(arguments).map(drop)
+}
+
 /// Changes one effect, and writes a line about it where there was something to change.
 fn changed(
     book: &Book<'_>,

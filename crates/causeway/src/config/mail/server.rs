@@ -32,14 +32,22 @@ const IMAP: Protocol = Protocol {
 
 /// RFC 2177 has a client say IDLE again before half an hour is over.
 const LONGEST: Duration = Duration::from_secs(29 * 60);
+/// The longest an answer to a mail is waited for.
+const ANSWER: Duration = Duration::from_secs(600);
 
 pub(super) fn smtp(provider: &Section<'_>) -> Option<Smtp> {
     let section = provider.section("smtp");
     let server = server(&section, &SMTP, false);
     let connections = section.integer("connections", 10, 1..=1000);
     let idle = section.duration("idle", "30s");
+    let answer_timeout = section.duration("answer_timeout", "5m");
+    // What it takes in all stays below the half hour after which RabbitMQ takes a message away.
+    if answer_timeout.is_zero() || answer_timeout > ANSWER {
+        section.problem("answer_timeout", "is none, or longer than ten minutes", "between \"1s\" and \"10m\"");
+    }
     section.finish();
-    Some(Smtp { server: server?, connections: usize::try_from(connections).unwrap_or(usize::MAX), idle })
+    let connections = usize::try_from(connections).unwrap_or(usize::MAX);
+    Some(Smtp { server: server?, connections, idle, answer_timeout })
 }
 
 pub(super) fn imap(provider: &Section<'_>) -> Option<Imap> {

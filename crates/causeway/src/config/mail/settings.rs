@@ -68,6 +68,8 @@ pub struct Smtp {
     pub connections: usize,
     /// How long a connection waits for its next mail.
     pub idle: Duration,
+    /// Until the server says what became of a mail it has.
+    pub answer_timeout: Duration,
 }
 
 /// `imap = { … }`

@@ -31,7 +31,7 @@ fn read_back(composed: &Composed) -> Mail {
 #[test]
 fn a_mail_says_what_its_draft_says() {
     let draft = draft();
-    let composed = compose(&draft, None).unwrap();
+    let composed = compose(draft.clone(), None).unwrap();
     let mail = read_back(&composed);
     assert_eq!(mail.message_id.unwrap().expose(), draft.message_id.as_str());
     assert_eq!(mail.from, Some(draft.from.clone()));
@@ -42,12 +42,12 @@ fn a_mail_says_what_its_draft_says() {
     let answers: Vec<_> = mail.thread.answers.iter().map(|id| id.expose().as_str()).collect();
     assert_eq!(answers, ["q2@consumer.example", "q1@consumer.example"]);
     assert_eq!(mail.date, Some(draft.date));
-    assert_eq!(compose(&draft, None).unwrap().bytes, composed.bytes, "the same each time");
+    assert_eq!(compose(draft.clone(), None).unwrap().bytes, composed.bytes, "the same each time");
 }
 
 #[test]
 fn our_own_mail_is_known_when_it_comes_back() {
-    let composed = compose(&draft(), None).unwrap();
+    let composed = compose(draft(), None).unwrap();
     let context = Context { domains: vec!["Company.com".to_owned()], ..Context::default() };
     let mail = read(composed.bytes(), &context, &Limits::default()).unwrap();
     assert_eq!(mail.kind, Kind::Machine(Cause::OwnMail));
@@ -64,7 +64,7 @@ fn files_travel_with_safe_names() {
     };
     draft.files =
         vec![file("../../Rechnung März.pdf", "application/pdf"), file("x\r\nBcc: a@b.example", "a/b\r\nX: y")];
-    let mail = read_back(&compose(&draft, None).unwrap());
+    let mail = read_back(&compose(draft.clone(), None).unwrap());
     let names: Vec<_> = mail.attachments.iter().map(|file| file.name.expose().as_str()).collect();
     assert_eq!(names, ["Rechnung März.pdf", "xBcc_ a@b.example"]);
     let types: Vec<_> = mail.attachments.iter().map(|file| (file.media_type.as_str(), file.size)).collect();
@@ -77,7 +77,7 @@ fn machines_mails_and_lists_say_so() {
     let mut draft = draft();
     draft.automatic = true;
     draft.unsubscribe = Some(Unsubscribe::Url(Private::new("https://bridge.company.com/unsubscribe/abc".to_owned())));
-    let bytes = compose(&draft, None).unwrap().bytes;
+    let bytes = compose(draft.clone(), None).unwrap().bytes;
     let mail = String::from_utf8(bytes).unwrap().replace("\r\n ", " ");
     for header in [
         "Auto-Submitted: auto-generated\r\n",
@@ -88,10 +88,10 @@ fn machines_mails_and_lists_say_so() {
         assert!(mail.contains(header), "{header} is not in\n{mail}");
     }
     draft.unsubscribe = Some(Unsubscribe::Mailto(Private::new("leave+abc@company.com".to_owned())));
-    let mail = String::from_utf8(compose(&draft, None).unwrap().bytes).unwrap();
+    let mail = String::from_utf8(compose(draft.clone(), None).unwrap().bytes).unwrap();
     assert!(mail.contains("List-Unsubscribe: <mailto:leave+abc@company.com?subject=unsubscribe>\r\n"), "{mail}");
     draft.unsubscribe = Some(Unsubscribe::Url(Private::new("https://a.example/>\r\nBcc: x@y.example".to_owned())));
-    assert_eq!(compose(&draft, None).unwrap_err(), ComposeError::OwnAddress);
+    assert_eq!(compose(draft.clone(), None).unwrap_err(), ComposeError::OwnAddress);
 }
 
 #[test]
@@ -99,7 +99,7 @@ fn what_cannot_be_sent_is_told_with_its_code() {
     let refused = |change: fn(&mut Draft)| {
         let mut draft = draft();
         change(&mut draft);
-        let error = compose(&draft, None).unwrap_err();
+        let error = compose(draft.clone(), None).unwrap_err();
         (error, error.reason().code.number())
     };
     assert_eq!(
@@ -133,7 +133,7 @@ proptest! {
         draft.to = Mailbox::new(name.clone(), "ann@consumer.example");
         draft.text = Some(Private::new(format!("{text}x")));
         draft.files = vec![File { name: Private::new(name), media_type: subject, content: Private::new(vec![1]) }];
-        let composed = compose(&draft, None).unwrap();
+        let composed = compose(draft.clone(), None).unwrap();
         let head = String::from_utf8_lossy(&composed.bytes).into_owned();
         let head = head.split("\r\n\r\n").next().unwrap().to_owned();
         prop_assert!(!head.replace("\r\n", "").contains(['\r', '\n']), "{head}");
