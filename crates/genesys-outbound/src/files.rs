@@ -326,7 +326,6 @@ pub(crate) fn count_refused(effect: &Effect, word: &str) {
 }
 
 /// Our own store is away: its messages wait, and nobody abroad is in trouble for it.
-/// Our own store is away: its messages wait, and nobody abroad is in trouble for it.
 pub(crate) fn house(error: BlobError) -> Failure {
     Failure::Unavailable { target: HOUSE_STORE.to_owned(), after: None, cause: anyhow!(error) }
 }
