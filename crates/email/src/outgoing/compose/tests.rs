@@ -42,7 +42,7 @@ fn a_mail_says_what_its_draft_says() {
     let answers: Vec<_> = mail.thread.answers.iter().map(|id| id.expose().as_str()).collect();
     assert_eq!(answers, ["q2@consumer.example", "q1@consumer.example"]);
     assert_eq!(mail.date, Some(draft.date));
-    assert_eq!(compose(draft.clone(), None).unwrap().bytes, composed.bytes, "the same each time");
+    assert_eq!(compose(draft, None).unwrap().bytes, composed.bytes, "the same each time");
 }
 
 #[test]
@@ -64,7 +64,7 @@ fn files_travel_with_safe_names() {
     };
     draft.files =
         vec![file("../../Rechnung März.pdf", "application/pdf"), file("x\r\nBcc: a@b.example", "a/b\r\nX: y")];
-    let mail = read_back(&compose(draft.clone(), None).unwrap());
+    let mail = read_back(&compose(draft, None).unwrap());
     let names: Vec<_> = mail.attachments.iter().map(|file| file.name.expose().as_str()).collect();
     assert_eq!(names, ["Rechnung März.pdf", "xBcc_ a@b.example"]);
     let types: Vec<_> = mail.attachments.iter().map(|file| (file.media_type.as_str(), file.size)).collect();
@@ -91,7 +91,7 @@ fn machines_mails_and_lists_say_so() {
     let mail = String::from_utf8(compose(draft.clone(), None).unwrap().bytes).unwrap();
     assert!(mail.contains("List-Unsubscribe: <mailto:leave+abc@company.com?subject=unsubscribe>\r\n"), "{mail}");
     draft.unsubscribe = Some(Unsubscribe::Url(Private::new("https://a.example/>\r\nBcc: x@y.example".to_owned())));
-    assert_eq!(compose(draft.clone(), None).unwrap_err(), ComposeError::OwnAddress);
+    assert_eq!(compose(draft, None).unwrap_err(), ComposeError::OwnAddress);
 }
 
 #[test]
@@ -133,7 +133,7 @@ proptest! {
         draft.to = Mailbox::new(name.clone(), "ann@consumer.example");
         draft.text = Some(Private::new(format!("{text}x")));
         draft.files = vec![File { name: Private::new(name), media_type: subject, content: Private::new(vec![1]) }];
-        let composed = compose(draft.clone(), None).unwrap();
+        let composed = compose(draft, None).unwrap();
         let head = String::from_utf8_lossy(&composed.bytes).into_owned();
         let head = head.split("\r\n\r\n").next().unwrap().to_owned();
         prop_assert!(!head.replace("\r\n", "").contains(['\r', '\n']), "{head}");
