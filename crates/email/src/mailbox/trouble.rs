@@ -64,8 +64,8 @@ mod tests {
         let mut now: Timestamp = "2026-11-21T10:00:00Z".parse().unwrap();
         let mut trouble = Trouble::default();
         for round in 1..=limits.tries {
+            assert!(!trouble.is_hopeless(7, &limits), "round {round}");
             for _ in 0..10 {
-                assert!(!trouble.is_hopeless(7, &limits), "round {round}");
                 trouble.failed(7, &broke, now, &limits);
                 now += SignedDuration::from_secs(1);
             }
