@@ -26,7 +26,7 @@ pub(super) fn draft(
         envelope_sender: envelope_sender(&account.bounce_address, &token(reply, channel)),
         from: Mailbox::new(mail.from_name.expose().clone(), reply.from_id.expose().trim()),
         to: Mailbox::new(mail.to_name.expose().clone(), reply.to_id.expose().trim()),
-        reply_to: reply_to(reply, mail, channel, thread),
+        reply_to: reply_to(reply, mail, channel, &thread_name(thread, &id)),
         subject: subject(mail, thread),
         text: mail.text.clone(),
         html: mail.html.clone(),
@@ -42,15 +42,12 @@ pub(super) fn draft(
 
 /// Where answers go: as the agent says, with the name of the thread behind the plus where the channel wants it, so that an answer
 /// is known that lost its headers.
-fn reply_to(
-    reply: &AgentReply,
-    mail: &MailReply,
-    channel: &MailChannel,
-    thread: Option<&MailThread>,
-) -> Option<Mailbox> {
+fn reply_to(reply: &AgentReply, mail: &MailReply, channel: &MailChannel, thread: &str) -> Option<Mailbox> {
     let named = mail.reply_to.as_ref();
     let as_it_is = || named.map(|named: &Named| Mailbox::new(named.name.expose().clone(), named.id.expose().clone()));
-    let Some(thread) = thread.filter(|_| channel.reply_token) else { return as_it_is() };
+    if !channel.reply_token {
+        return as_it_is();
+    }
     let (name, address) = named.map_or((&mail.from_name, &reply.from_id), |named| (&named.name, &named.id));
     let address = address.expose().trim();
     // Only of our own domain is it known that what stands behind a plus does not matter.
@@ -58,9 +55,15 @@ fn reply_to(
         .rsplit_once('@')
         .filter(|(local, domain)| !local.contains(['+', '"']) && domain.eq_ignore_ascii_case(channel.id.as_str()));
     match ours {
-        Some(_) => Some(Mailbox::new(name.expose().clone(), envelope_sender(address, &thread.token()))),
+        Some(_) => Some(Mailbox::new(name.expose().clone(), envelope_sender(address, thread))),
         None => as_it_is(),
     }
+}
+
+/// A mail that begins a thread names it by itself, as the answers to it will.
+fn thread_name(thread: Option<&MailThread>, own: &MessageRef) -> String {
+    let begun = || MailThread::after(None, own.as_str().to_owned(), Private::default()).token();
+    thread.map_or_else(begun, MailThread::token)
 }
 
 /// A mail that is sent again is the last one of its thread, and answers none but the one before it.
@@ -114,6 +117,15 @@ mod tests {
         );
         let (answered_one, references) = answered(Some(&thread("own@x")), "own@x");
         assert_eq!((answered_one.unwrap().as_str(), ids(references)), ("a@b", vec!["a@b".to_owned()]), "sent again");
+    }
+
+    #[test]
+    fn a_thread_is_named_the_same_from_its_first_mail_on() {
+        let own = MessageRef::parse("<a@b>").unwrap();
+        let first = thread_name(None, &own);
+        assert_eq!(first, thread_name(Some(&thread("c@d")), &MessageRef::parse("<e@f>").unwrap()), "answers");
+        let sent = MailThread::after(None, "a@b".to_owned(), Private::default());
+        assert_eq!(first, thread_name(Some(&sent), &own), "sent again");
     }
 
     #[test]

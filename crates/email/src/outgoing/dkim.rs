@@ -54,6 +54,9 @@ const SIGNED: &[&str] = &[
     "auto-submitted",
 ];
 
+/// Named once more than they are there, so that one which is added breaks the signature: programs differ in which of two they show.
+const ONCE: &[&str] = &["from", "to", "subject", "date", "reply-to", "content-type"];
+
 impl DkimKey {
     /// Reads a key in PEM.
     ///
@@ -87,8 +90,7 @@ impl DkimKey {
         let fields = fields(&header);
         let signed: Vec<&(String, String)> =
             SIGNED.iter().filter_map(|name| fields.iter().rev().find(|(known, _)| known == name)).collect();
-        // From is named once more than it is there, so that a second one breaks the signature.
-        let names: Vec<&str> = signed.iter().map(|(name, _)| name.as_str()).chain(["from"]).collect();
+        let names: Vec<&str> = signed.iter().map(|(name, _)| name.as_str()).chain(ONCE.iter().copied()).collect();
         let hash = STANDARD.encode(Sha256::digest(relaxed_body(body)));
         let (algorithm, domain, selector) = (self.algorithm(), &self.domain, &self.selector);
         let value = format!(
