@@ -144,3 +144,45 @@ async fn pictures_go_each_way_and_a_group_and_a_stop_are_seen() {
     page.wait_for(&told("Are you there?", "Failed")).await;
     page.close().await;
 }
+
+impl Browser {
+    /// Types into a field of the mail's form.
+    async fn fill(&self, field: &str, text: &str) {
+        self.wait_for(&format!("//*[@id='{field}']")).await.send_keys(text).await.expect("it takes keys");
+    }
+
+    async fn send_mail(&self, who: &str) {
+        let button = format!("//*[@data-testid='{who}-mail-send']");
+        self.wait_for(&button).await.click().await.expect("it can be clicked");
+    }
+}
+
+/// A mail and its file reach the agent, the answer reaches the mailbox, and who answered is told when it is returned.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_mail_is_answered_and_the_answer_is_returned() {
+    let (_sandbox, address) = sandbox("sandbox-mail.log").await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let page = Browser::open("mail", Screen::Desktop, &address).await;
+    page.click("mode-mail").await;
+    page.fill("consumer-mail-subject", "My parcel").await;
+    page.fill("consumer-mail-text", "Is it there? See the slip.").await;
+    page.fill("consumer-mail-files", &picture(folder.path())).await;
+    page.send_mail("consumer").await;
+    let arrived =
+        "//*[@id='agent-mails']/li[contains(., 'My parcel')][contains(., 'See the slip.')][contains(., 'door.png')]";
+    page.wait_for(arrived).await;
+    page.fill("agent-mail-subject", "Re: My parcel").await;
+    page.fill("agent-mail-text", "Come by before six.").await;
+    page.send_mail("agent").await;
+    let answer = "//*[@id='consumer-mails']/li[contains(., 'Re: My parcel')][contains(., 'Come by before six.')]";
+    page.wait_for(answer).await;
+    let told =
+        |receipt: &str| format!("//*[@id='agent-mails']/li[@data-receipt='{receipt}'][contains(., 'before six')]");
+    page.wait_for(&told("Delivered")).await;
+    page.screenshot("answered").await;
+    let give_back = format!("{answer}//*[@data-testid='return']");
+    page.wait_for(&give_back).await.click().await.expect("it can be clicked");
+    page.wait_for(&told("Failed")).await;
+    page.wait_for(&format!("{answer}[contains(., 'returned to its sender')]")).await;
+    page.close().await;
+}
