@@ -1,3 +1,4 @@
+use std::fmt;
 use std::io::{self, BufRead};
 
 use jiff::Timestamp;
@@ -85,7 +86,6 @@ pub enum Kind {
 }
 
 /// A file in a mail.
-#[derive(Debug)]
 pub struct Attachment {
     /// A file name that leads nowhere.
     pub name: Private<String>,
@@ -99,6 +99,17 @@ pub struct Attachment {
     pub content_id: Option<Private<String>>,
     /// The decoded bytes, from their start; small ones in memory, others in a file that is gone when this is dropped.
     pub content: SpooledTempFile,
+}
+
+impl fmt::Debug for Attachment {
+    /// Shows nothing that its sender wrote: a type can be any words too.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Attachment")
+            .field("size", &self.size)
+            .field("inline", &self.inline)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Reads a mail. This is work of a processor and a disk, for as long as the mail is large: some 100 ms for 25 MB.
