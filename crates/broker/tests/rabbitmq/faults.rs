@@ -3,7 +3,7 @@
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use broker::contract::house::{House, consume, message, topology};
+use broker::contract::house::{Consumer, House, consume, message, topology};
 use broker::{Config, Done, PublishError, State};
 use futures_util::FutureExt;
 use model::Queued;
@@ -29,6 +29,20 @@ fn conversation_in(partition: u16) -> u32 {
 
 fn queue_of(conversation: u32) -> String {
     format!("causeway.inbound.main.{}", message(conversation, 1).conversation().partition(topology().partitions))
+}
+
+/// A consumer that finishes nothing before its gate is opened.
+fn behind_a_gate(house: &House) -> (watch::Sender<bool>, Consumer) {
+    let (open, gate) = watch::channel(false);
+    let consumer = house.consume(consume(), move |_, _| {
+        let mut gate = gate.clone();
+        async move {
+            assert!(gate.wait_for(|open| *open).await.is_ok(), "the gate is opened before it goes");
+            Ok(Done::Done)
+        }
+        .boxed()
+    });
+    (open, consumer)
 }
 
 async fn until(house: &House, what: &str, right: impl FnMut(&State) -> bool) -> State {
@@ -125,15 +139,7 @@ async fn a_consumer_that_was_ended_subscribes_again() {
     let admin = Admin::connect(&node.url("/")).await;
     node.rabbitmqctl(&["set_policy", "--apply-to", "queues", "impatient", "inbound", r#"{"consumer-timeout":1000}"#]);
     house.publish_row(1, 3).await;
-    let (open, gate) = watch::channel(false);
-    let mut consumer = house.consume(consume(), move |_, _| {
-        let mut gate = gate.clone();
-        async move {
-            assert!(gate.wait_for(|open| *open).await.is_ok(), "the gate is opened before it goes");
-            Ok(Done::Done)
-        }
-        .boxed()
-    });
+    let (open, mut consumer) = behind_a_gate(&house);
     consumer.until("a message in hand", |log| log.at_work == 1).await;
     admin.until_consumers(&queue_of(1), 0).await;
     node.rabbitmqctl(&["clear_policy", "impatient"]);
@@ -192,15 +198,7 @@ async fn a_killed_node_comes_back_with_everything() {
     first.until_done(10).await;
     first.stop().await;
     house.publish_row(1, 20).await;
-    let (open, gate) = watch::channel(false);
-    let mut consumer = house.consume(consume(), move |_, _| {
-        let mut gate = gate.clone();
-        async move {
-            assert!(gate.wait_for(|open| *open).await.is_ok(), "the gate is opened before it goes");
-            Ok(Done::Done)
-        }
-        .boxed()
-    });
+    let (open, mut consumer) = behind_a_gate(&house);
     consumer.until("a message in hand", |log| log.at_work == 1).await;
 
     node.kill();
@@ -246,15 +244,7 @@ async fn a_blocked_broker_takes_acks() {
     }
     let house = House::open(&at(&node.url("/"))).await;
     house.publish_row(1, 20).await;
-    let (open, gate) = watch::channel(false);
-    let mut consumer = house.consume(consume(), move |_, _| {
-        let mut gate = gate.clone();
-        async move {
-            assert!(gate.wait_for(|open| *open).await.is_ok(), "the gate is opened before it goes");
-            Ok(Done::Done)
-        }
-        .boxed()
-    });
+    let (open, mut consumer) = behind_a_gate(&house);
     consumer.until("a message in hand", |log| log.at_work == 1).await;
     node.block();
     // What replicas say to each other is published as well, so the alarm is noticed by those who have nothing to store.
