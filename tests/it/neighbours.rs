@@ -1,5 +1,6 @@
 //! The simulated Genesys and NetSapiens of one test.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -93,10 +94,14 @@ impl Neighbours {
         assert!(shown.is_some(), "{} of {count} texts reached a phone", self.netsapiens.sent_count());
     }
 
-    /// Waits until so many receipts were told.
+    /// Waits until so many receipts were told; one that is told again, as after a crash, is the same.
     pub(crate) async fn receipts_told(&self, count: u64) {
-        let told = self.genesys.until(SOON, |genesys| (genesys.receipt_count() >= count).then_some(())).await;
-        assert!(told.is_some(), "{} of {count} receipts were told", self.genesys.receipt_count());
+        let different = |genesys: &GenesysSim| {
+            let receipts = genesys.receipts().into_iter();
+            receipts.map(|one| (one.message_id, one.to, one.status, one.reasons)).collect::<BTreeSet<_>>().len() as u64
+        };
+        let told = self.genesys.until(SOON, |genesys| (different(genesys) >= count).then_some(())).await;
+        assert!(told.is_some(), "{} of {count} receipts were told", different(&self.genesys));
     }
 
     /// Waits until Genesys has an answer to the webhook of a reply.

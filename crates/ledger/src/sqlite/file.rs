@@ -1,4 +1,4 @@
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -10,8 +10,11 @@ use crate::LedgerError;
 
 /// How long another process may hold the file.
 const BUSY: Duration = Duration::from_secs(5);
-/// Pause before a file is tried again that another process is just making.
-const AGAIN: Duration = Duration::from_millis(10);
+/// The same at the first opening, where nobody waits yet and a refusal would end the process.
+const BUSY_AT_FIRST: Duration = Duration::from_secs(30);
+/// Pause before a file is tried again that another process holds. SQLite's own pauses grow to a tenth of a second, and whoever
+/// has waited longest looks least often: beside a busy writer it is never let in. The writer leaves gaps that this one meets.
+const AGAIN: Duration = Duration::from_micros(500);
 
 /// Pages kept in memory, in kibibytes. What is looked up by a hash needs pages all over the file.
 const CACHE: i64 = 16 * 1_024;
@@ -23,13 +26,19 @@ pub(super) fn open(path: &Path) -> Result<Connection, String> {
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         std::fs::create_dir_all(folder).map_err(|error| format!("its folder cannot be made: {error}"))?;
     }
-    // It holds consumers' numbers. SQLite gives the files beside it the mode of this one.
-    let mut made = std::fs::OpenOptions::new();
-    made.create(true).truncate(false).write(true).mode(0o600);
-    made.open(path).map_err(|error| format!("it cannot be opened: {error}"))?;
-    let connection = connect(path, OpenFlags::empty()).map_err(unusable)?;
-    durable(&connection)?;
+    let there = path.try_exists().map_err(|error| format!("it cannot be looked at: {error}"))?;
+    // SQLite makes it and nobody else ever opens it: a process that closes a file loses every lock it holds on it, also
+    // those of its other connections.
+    let mut connection = connect(path, OpenFlags::SQLITE_OPEN_CREATE).map_err(unusable)?;
+    if !there {
+        // It will hold consumers' numbers, and is empty yet. SQLite gives the files beside it the mode of this one.
+        let private = std::fs::Permissions::from_mode(0o600);
+        std::fs::set_permissions(path, private).map_err(|error| format!("it cannot be kept private: {error}"))?;
+    }
+    wait_for_others(&mut connection, BUSY_AT_FIRST).map_err(unusable)?;
+    durable(&connection, BUSY_AT_FIRST)?;
     schema::migrate(&connection)?;
+    wait_for_others(&mut connection, BUSY).map_err(unusable)?;
     Ok(connection)
 }
 
@@ -57,7 +66,7 @@ pub(crate) fn look_at(path: &Path) -> Result<(), LedgerError> {
 /// sent, and send it again.
 pub(super) fn reopen(path: &Path) -> Result<Connection, String> {
     let connection = connect(path, OpenFlags::empty()).map_err(unusable)?;
-    durable(&connection)?;
+    durable(&connection, BUSY)?;
     Ok(connection)
 }
 
@@ -70,22 +79,34 @@ pub(super) fn open_for_reading(path: &Path) -> Result<Connection, String> {
 
 fn connect(path: &Path, more: OpenFlags) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | more;
-    let connection = Connection::open_with_flags(path, flags)?;
-    connection.busy_timeout(BUSY)?;
+    let mut connection = Connection::open_with_flags(path, flags)?;
+    wait_for_others(&mut connection, BUSY)?;
     connection.set_prepared_statement_cache_capacity(64);
     // Otherwise a statement with a range is prepared again whenever other values are bound to it.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     Ok(connection)
 }
 
+/// `longest` is for each statement that finds the file held.
+fn wait_for_others(connection: &mut Connection, longest: Duration) -> rusqlite::Result<()> {
+    let mut began = Instant::now();
+    connection.busy_handler(Some(move |tries| {
+        if tries == 0 {
+            began = Instant::now();
+        }
+        std::thread::sleep(AGAIN);
+        began.elapsed() < longest
+    }))
+}
+
 /// Runs what can wait for another time, so that nobody waits behind it while another process holds the file.
 pub(super) fn without_waiting<T>(
-    connection: &Connection,
+    connection: &mut Connection,
     job: impl FnOnce(&Connection) -> rusqlite::Result<T>,
 ) -> rusqlite::Result<T> {
     connection.busy_timeout(Duration::ZERO)?;
     let done = job(connection);
-    connection.busy_timeout(BUSY)?;
+    wait_for_others(connection, BUSY)?;
     done
 }
 
@@ -95,13 +116,13 @@ fn unusable(error: rusqlite::Error) -> String {
 
 /// An answer is given only after an fsync: a record before an effect must outlive a power cut, or the effect would be
 /// repeated.
-fn durable(connection: &Connection) -> Result<(), String> {
+fn durable(connection: &Connection, longest: Duration) -> Result<(), String> {
     let began = Instant::now();
     let mode = loop {
         let set = connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get::<_, String>(0));
         match set {
             // The change to WAL does not wait for another process by itself, whatever the busy timeout.
-            Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) && began.elapsed() < BUSY => {
+            Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) && began.elapsed() < longest => {
                 std::thread::sleep(AGAIN);
             }
             set => break set.map_err(unusable)?,
@@ -121,6 +142,9 @@ fn durable(connection: &Connection) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
+    #[cfg(target_os = "linux")]
+    use std::os::unix::fs::MetadataExt;
+
     use super::*;
 
     #[test]
@@ -134,18 +158,51 @@ mod tests {
         }
     }
 
+    /// Without it, whoever closes the file last, as it seems, throws away the log that another ledger still writes.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_second_opening_takes_no_lock_from_the_first() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ledger.db");
+        let _first = open(&path).unwrap();
+        let inode = std::fs::metadata(&path).unwrap().ino();
+        let held = || {
+            let locks = std::fs::read_to_string("/proc/locks").unwrap();
+            let of = format!(":{inode} ");
+            locks.lines().filter(|line| line.contains("READ") && line.contains(&of)).count()
+        };
+        assert_eq!(held(), 1, "a ledger in use is locked against its removal");
+        let second = open(&path).unwrap();
+        assert_eq!(held(), 1, "one for the process");
+        drop(second);
+        assert_eq!(held(), 1);
+    }
+
+    #[test]
+    fn a_ledger_is_private() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ledger.db");
+        let _connection = open(&path).unwrap();
+        for file in ["ledger.db", "ledger.db-wal", "ledger.db-shm"] {
+            let mode = std::fs::metadata(folder.path().join(file)).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o600, "{file}");
+        }
+    }
+
     #[test]
     fn what_can_wait_holds_nobody_up() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("ledger.db");
-        let (connection, other) = (open(&path).unwrap(), open(&path).unwrap());
+        let (mut connection, other) = (open(&path).unwrap(), open(&path).unwrap());
         other.execute_batch("BEGIN IMMEDIATE").unwrap();
         let began = Instant::now();
-        let done = without_waiting(&connection, |connection| connection.execute("DELETE FROM sessions", []));
+        let done = without_waiting(&mut connection, |connection| connection.execute("DELETE FROM sessions", []));
         assert_eq!(done.unwrap_err().sqlite_error_code(), Some(ErrorCode::DatabaseBusy));
         assert!(began.elapsed() < BUSY / 2, "it did not wait");
-        let timeout: i64 = connection.query_row("PRAGMA busy_timeout", [], |row| row.get(0)).unwrap();
-        assert_eq!(timeout, 5_000, "everything else waits again");
+        let began = Instant::now();
+        let done = connection.execute("DELETE FROM sessions", []);
+        assert_eq!(done.unwrap_err().sqlite_error_code(), Some(ErrorCode::DatabaseBusy));
+        assert!(began.elapsed() >= BUSY, "everything else waits again");
     }
 
     #[test]

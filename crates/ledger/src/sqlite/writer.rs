@@ -1,4 +1,4 @@
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use runtime::Clock;
@@ -16,6 +16,9 @@ const GROUP: usize = 256;
 const CROWD: usize = 16;
 /// That moment; a commit takes about as long.
 const MOMENT: Duration = Duration::from_millis(1);
+/// How long the file may be held without such a moment between two commits. Other processes write too, and one that finds the
+/// file held whenever it looks would give up.
+const HELD: Duration = Duration::from_millis(100);
 /// How often finished business is looked through for what is older than it is kept.
 const RETENTION_EVERY: i64 = 60_000;
 
@@ -35,20 +38,27 @@ impl Writer {
     pub(super) fn serve(mut self, mut queue: mpsc::Receiver<Request>) {
         let mut group = Vec::with_capacity(GROUP);
         let mut crowd = false;
+        let (mut wrote, mut free) = (Instant::now(), Instant::now());
         while queue.blocking_recv_many(&mut group, GROUP) > 0 {
-            if crowd && group.len() < GROUP {
+            let idle = wrote.elapsed() >= MOMENT;
+            let wait = (crowd && group.len() < GROUP) || (!idle && free.elapsed() >= HELD);
+            if wait {
                 std::thread::sleep(MOMENT);
                 group.extend(std::iter::from_fn(|| queue.try_recv().ok()).take(GROUP - group.len()));
+            }
+            if wait || idle {
+                free = Instant::now();
             }
             crowd = group.len() >= CROWD;
             let runs: Vec<Run> = group.drain(..).filter_map(run).collect();
             self.write(&runs);
+            wrote = Instant::now();
         }
     }
 
     /// One transaction for everything that waits: the fsync is what costs, and they share it.
     fn write(&mut self, group: &[Run]) {
-        let connection = match self.connected() {
+        let mut connection = match self.connected() {
             Ok(connection) => connection,
             Err(why) => return refuse(group, &why),
         };
@@ -60,7 +70,7 @@ impl Writer {
         match ran {
             Ok(answers) => {
                 answers.into_iter().for_each(|answer| answer());
-                self.retain(&connection, self.clock.now());
+                self.retain(&mut connection, self.clock.now());
                 self.connection = Some(connection);
             }
             Err(error) => {
@@ -100,7 +110,7 @@ impl Writer {
     }
 
     /// Forgets what is older than it is kept, a little at a time.
-    fn retain(&mut self, connection: &Connection, now: Timestamp) {
+    fn retain(&mut self, connection: &mut Connection, now: Timestamp) {
         if millis(now).saturating_sub(self.retained_at) < RETENTION_EVERY {
             return;
         }

@@ -1,5 +1,5 @@
 use std::io::Write;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Once};
 
 use serde_json::Value;
 
@@ -25,6 +25,10 @@ pub(crate) fn capture(filter: &str, run: impl FnOnce()) -> String {
 }
 
 fn captured(json: bool, filter: &str, run: impl FnOnce()) -> String {
+    // A place in the code is asked once whether anyone listens. Without a listener for all threads, a test beside this one
+    // that comes by such a place first would have it silent for good.
+    static LISTENER: Once = Once::new();
+    LISTENER.call_once(|| registry().init());
     let captured = Captured::default();
     let writer = captured.clone();
     let subscriber = registry().with(layer(move || writer.clone(), json, false, filter).unwrap());
