@@ -2,7 +2,8 @@
 
 use serde_json::Value;
 
-use crate::settings::{CHANNEL, COMPANY, EVENT_SECRET, Queues};
+use crate::netsapiens::OAUTH;
+use crate::settings::{CHANNEL, COMPANY, EVENT_SECRET, Queues, Settings};
 use crate::town::Town;
 use crate::world::on_both_brokers;
 
@@ -113,12 +114,24 @@ async fn the_doctor_finds_what_is_wrong_and_makes_nothing() {
 
 /// It may be another user who looks before the first start, and the ledger would be theirs.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_doctor_makes_no_ledger() {
-    let town = Town::on(Queues::Embedded).await;
+async fn no_command_makes_a_ledger() {
+    let town = Town::with(Settings { auth: Some(OAUTH), ..Settings::on(Queues::Embedded) }).await;
     let config = town.whole().display().to_string();
-    let said = told(&town.run(&["doctor", "--config", &config]).await);
+    let run = async |arguments: &[&str]| {
+        let output = town.run(&[arguments, &["--config", &config]].concat()).await;
+        assert!(!town.folder.path().join("ledger.db").exists(), "{arguments:?} made one");
+        (output.status.success(), told(&output))
+    };
+    let (_, said) = run(&["doctor"]).await;
     assert!(said.contains("note     ") && said.contains("there is no ledger yet"), "{said}");
-    assert!(!town.folder.path().join("ledger.db").exists());
+    for arguments in [&["person", "export", "13125550142"][..], &["person", "erase", "13125550142", "--yes"]] {
+        let (well, said) = run(arguments).await;
+        assert!(!well && said.contains("there is no ledger yet"), "{arguments:?}: {said}");
+    }
+    assert!(!run(&["consent", "list"]).await.0, "nobody can be asked");
+    // There is no token to share; that this one is refused is the provider's word.
+    let (_, said) = run(&["netsapiens", "version"]).await;
+    assert!(said.contains("login") && !said.contains("ledger"), "{said}");
 }
 
 /// What only the running process can have seen is told by the doctor as well.

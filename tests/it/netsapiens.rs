@@ -15,7 +15,7 @@ use crate::town::Town;
 use crate::world::World;
 
 const CONSUMER: &str = "13125550142";
-const OAUTH: &str = "kind = \"oauth\", client_id = \"bridge\", client_secret = \"Cl13nt-secret\", \
+pub(crate) const OAUTH: &str = "kind = \"oauth\", client_id = \"bridge\", client_secret = \"Cl13nt-secret\", \
                      username = \"1001@example.com\", password = \"Pa55-word\"";
 const JWT: &str = "kind = \"jwt\", client_id = \"bridge\", client_secret = \"Cl13nt-secret\", \
                    username = \"1001@example.com\", password = \"Pa55-word\"";
@@ -33,6 +33,16 @@ impl Desk {
         let town = Town::on(Queues::Embedded).await;
         let config = town.whole().display().to_string();
         Self { town, config }
+    }
+
+    /// The account of a login, and a ledger that its token is kept in.
+    async fn logs_in(&mut self) {
+        let text = std::fs::read_to_string(&self.config).expect("it was written");
+        let key = format!("kind = \"api-key\", key = \"{API_KEY}\"");
+        assert!(text.contains(&key));
+        self.config = self.town.file("oauth.toml", &text.replace(&key, OAUTH)).display().to_string();
+        let migrated = self.town.run(&["ledger", "migrate", "--config", &self.config]).await;
+        assert!(migrated.status.success(), "{}", String::from_utf8_lossy(&migrated.stderr));
     }
 
     async fn runs(&self, arguments: &[&str]) -> (bool, String, String) {
@@ -229,10 +239,7 @@ async fn one_raw_call_stays_below_base_url_and_writes_are_confirmed() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn token_grant_and_refresh_with_rotation_through_the_ledger() {
     let mut desk = Desk::open().await;
-    let text = std::fs::read_to_string(&desk.config).expect("it was written");
-    let key = format!("kind = \"api-key\", key = \"{API_KEY}\"");
-    assert!(text.contains(&key));
-    desk.config = desk.town.file("oauth.toml", &text.replace(&key, OAUTH)).display().to_string();
+    desk.logs_in().await;
     let text = |text: &str| text.to_owned();
     let login = |password: &str, lasts| SimLogin {
         client_id: text("bridge"),
@@ -289,9 +296,7 @@ async fn a_bridge_that_logs_in_for_a_jwt_works_both_ways() {
 async fn a_200_without_token_and_a_second_factor_and_a_wrong_password_are_told_once() {
     for (fault, expected) in [(0, "without a token"), (1, "second factor"), (2, "check client_id")] {
         let mut desk = Desk::open().await;
-        let text = std::fs::read_to_string(&desk.config).expect("it was written");
-        let key = format!("kind = \"api-key\", key = \"{API_KEY}\"");
-        desk.config = desk.town.file("oauth.toml", &text.replace(&key, OAUTH)).display().to_string();
+        desk.logs_in().await;
         let password = if fault == 2 { "another" } else { "Pa55-word" };
         desk.town.netsapiens.set_login(SimLogin {
             client_id: "bridge".to_owned(),

@@ -344,7 +344,7 @@ impl Ledger {
         }
     }
 
-    /// Whether the ledger answers, for readiness; the ledger's time. It waits for no writer.
+    /// Whether the ledger answers, for readiness; the ledger's time. It waits for no writer, and tells of one that is stuck.
     ///
     /// # Errors
     /// It does not, or not soon.
@@ -354,6 +354,7 @@ impl Ledger {
             match &self.inner {
                 Inner::Sqlite(store) => {
                     store.tidy();
+                    store.writes(CHECK_WITHIN)?;
                     store.look(sqlite::timeline::look).await
                 }
                 Inner::Postgres(store) => {

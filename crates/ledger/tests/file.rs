@@ -68,6 +68,20 @@ async fn a_locked_file_is_unavailable_and_then_goes_on() {
     checked.unwrap();
     let lines = ledger.timeline("1").await.unwrap();
     assert!(lines.iter().any(|line| line.what == What::Began), "reading waits for nobody");
+    let mut writing = tokio::task::JoinSet::new();
+    writing.spawn({
+        let ledger = ledger.clone();
+        async move { ledger.begin(effect("3"), CALL).await }
+    });
+    let mut ticks = tokio::time::interval(Duration::from_millis(50));
+    let stuck = loop {
+        ticks.tick().await;
+        match ledger.check().await {
+            Ok(_) => assert!(writing.try_join_next().is_none(), "nobody was told that it is stuck"),
+            Err(error) => break error.to_string(),
+        }
+    };
+    assert!(stuck.contains("who else holds the file"), "{stuck}");
     other.execute_batch("ROLLBACK").unwrap();
     assert!(matches!(ledger.begin(effect("2"), CALL).await.unwrap(), Begin::First(_)));
 }

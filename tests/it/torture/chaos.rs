@@ -12,7 +12,7 @@ use tokio::task::block_in_place;
 use tokio::time::{Instant, sleep_until};
 
 use super::post::Post;
-use super::troubles::Troubles;
+use super::troubles::{LONG_BLOCK, Troubles};
 use crate::proxy::Proxy;
 use crate::settings::Queues;
 use crate::town::{Bridge, Town};
@@ -24,6 +24,10 @@ const BETWEEN: std::ops::Range<u64> = 200..1_500;
 const LASTS: std::ops::Range<u64> = 200..2_000;
 /// A black hole long enough for both ends to give the connection up by their heartbeats.
 const LONG: std::ops::Range<u64> = 21_000..24_000;
+/// A memory alarm that outlasts every deadline of a call.
+const LONG_ALARM: std::ops::Range<u64> = 31_000..36_000;
+/// Until messages wait that the alarm finds.
+const BACKLOG: std::ops::Range<u64> = 3_000..6_000;
 /// A queue there is whatever the number of partitions: its leader is the one that is killed.
 const QUEUE: &str = "causeway.replies.crexendo.0";
 
@@ -144,11 +148,23 @@ impl Chaos {
         "RabbitMQ killed"
     }
 
+    /// A blocked broker takes acks and delivers all the same: what waits is worked off under a long alarm.
     async fn block_broker(&mut self) -> &'static str {
+        let long = self.random.random_range(0..4) == 0;
+        let town = Arc::clone(&self.town);
+        if long {
+            town.genesys.faults().down(true).await;
+            town.netsapiens.faults().down(true).await;
+            self.pause(BACKLOG).await;
+        }
         block_in_place(|| self.cluster.node(0).block());
-        self.pause(LASTS).await;
+        if long {
+            town.genesys.faults().down(false).await;
+            town.netsapiens.faults().down(false).await;
+        }
+        self.pause(if long { LONG_ALARM } else { LASTS }).await;
         block_in_place(|| self.cluster.node(0).unblock());
-        "RabbitMQ blocked"
+        if long { LONG_BLOCK } else { "RabbitMQ blocked" }
     }
 
     fn reset_connections(&mut self) -> &'static str {

@@ -49,6 +49,9 @@ const SETTLES: Duration = Duration::from_secs(240);
 const REDELIVERY: Redelivery =
     Redelivery { attempts: u32::MAX, interval: Duration::from_millis(250), timeout: Duration::from_secs(10) };
 
+/// Above what two hundred conversations send, and below what comes at once when an outage ends.
+const PACED: &str = "subscribe = false\npace = \"80/s\"";
+
 #[expect(clippy::disallowed_methods, reason = "a run is told by the environment what to be")]
 fn variable(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
@@ -61,7 +64,7 @@ async fn torture(plan: Plan) {
     let shutdown = Shutdown::new();
     let post = Arc::new(Post::open(shutdown.clone()).await);
     let settings = mail_settings(queues, &post.keys(), "");
-    let town = Arc::new(Town::with(Settings { grace: "10s", ..settings }).await);
+    let town = Arc::new(Town::with(Settings { grace: "10s", provider: PACED, ..settings }).await);
     town.genesys.set_redelivery(REDELIVERY);
     let (random, troubles) = (StdRng::seed_from_u64(plan.seed), Arc::new(Troubles::default()));
     let mut chaos = Chaos::new(random, (Arc::clone(&town), Arc::clone(&post)), cluster, Arc::clone(&troubles)).await;

@@ -7,7 +7,9 @@ use jiff::{SignedDuration, Timestamp};
 use runtime::Clock;
 
 /// What can make Genesys take a message whose acceptance the bridge never learns of; it is then sent again (design 4).
-const LOSE_ANSWERS: [&str; 2] = ["genesys-outbound killed", "Genesys down"];
+const LOSE_ANSWERS: [&str; 3] = ["genesys-outbound killed", "Genesys down", LONG_BLOCK];
+/// Over a backlog that was made by taking Genesys and the provider away.
+pub(super) const LONG_BLOCK: &str = "RabbitMQ blocked over a backlog";
 /// The same for a mail server that takes mail: its answer never comes, or nobody is left to write it down.
 const LOSE_MAIL_ANSWERS: [&str; 2] = ["consumer-outbound killed", "SMTP connections reset"];
 /// A call that was on its way when a trouble ended may still feel it.

@@ -221,7 +221,7 @@ impl Desk {
         }
         tracing::debug!(%error, "no process answers; the ledger is opened directly");
         let clock = Clock::system();
-        let ledger = crate::house::open_ledger_beside(&config, &clock).await?;
+        let ledger = crate::house::open_ledger_as_it_is(&config, &clock).await.map_err(anyhow::Error::from)?;
         let consents = Consents::new(&config, Some(&ledger), &clock);
         Ok(Self { config, beside: Some((consents, ledger)) })
     }

@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use anyhow::{Context, anyhow};
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
+use ledger::LedgerError;
 use runtime::{Clock, HttpClient};
 use serde::Serialize;
 use sms::Provider;
@@ -21,7 +22,7 @@ use super::exit::Exit;
 use super::load::load_file;
 use super::output;
 use crate::config::{Auth, ChannelKind, Config, ProviderKind};
-use crate::house::{open_ledger_beside, provider_doors};
+use crate::house::{open_ledger_as_it_is, provider_doors};
 
 /// `causeway netsapiens`
 #[derive(Args)]
@@ -89,7 +90,15 @@ impl NetSapiens {
             ProviderKind::NetSapiens(settings) => !matches!(settings.auth, Auth::ApiKey(_)),
             ProviderKind::Email(_) => false,
         });
-        let ledger = if shares { Some(open_ledger_beside(&config, &clock).await?) } else { None };
+        let ledger = match shares {
+            true => match open_ledger_as_it_is(&config, &clock).await {
+                Ok(ledger) => Some(ledger),
+                // Before the first start nobody has a token that could be shared.
+                Err(LedgerError::NotThere { .. }) => None,
+                Err(error) => return Err(anyhow::Error::from(error).into()),
+            },
+            false => None,
+        };
         let doors = provider_doors(&config, &HttpClient::new(&config.net)?, &clock, ledger.as_ref());
         let done = match find(&doors, at.provider.as_deref()) {
             Ok(account) => {

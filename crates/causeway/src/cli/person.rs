@@ -14,7 +14,7 @@ use super::load::load_file;
 use super::{ConfigFile, Json, output};
 use crate::config::{ChannelKind, Config};
 use crate::house::dead_letters::{By, Discard, Entry, Fate, Listing, Selector, Verdict};
-use crate::house::open_ledger_beside;
+use crate::house::open_ledger_as_it_is;
 
 /// `causeway person`
 #[derive(Subcommand)]
@@ -110,7 +110,7 @@ impl Export {
     async fn run(self) -> Result<(), Exit> {
         let config = load_file(&self.file.config, true)?.config;
         let address = address(&config, &self.consumer)?;
-        let ledger = open_ledger_beside(&config, &Clock::system()).await?;
+        let ledger = open_ledger_as_it_is(&config, &Clock::system()).await.map_err(anyhow::Error::from)?;
         let held = held(&ledger, &address).await;
         ledger.close().await;
         let held = held.map_err(anyhow::Error::from)?;
@@ -186,7 +186,7 @@ impl Erase {
     async fn run(self) -> Result<(), Exit> {
         let config = load_file(&self.file.config, true)?.config;
         let address = address(&config, &self.consumer)?;
-        let ledger = open_ledger_beside(&config, &Clock::system()).await?;
+        let ledger = open_ledger_as_it_is(&config, &Clock::system()).await.map_err(anyhow::Error::from)?;
         let done = self.erase(&config, &ledger, address).await;
         ledger.close().await;
         let (done, letters) = done?;

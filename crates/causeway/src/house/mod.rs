@@ -21,7 +21,7 @@ pub(crate) use directories::{genesys_doors, provider_doors, tenant_door};
 pub(crate) use media::open as open_store;
 pub(crate) use monitor::CLOCKS_DIFFER;
 pub use open::{Addresses, House, Opening, Refused};
-pub(crate) use open::{ledger_settings, open_broker, open_ledger_as_it_is, open_ledger_beside, topology};
+pub(crate) use open::{ledger_settings, open_broker, open_ledger_as_it_is, topology};
 pub use reload::Reload;
 pub use roles::Role;
 pub(crate) use watch::subscribed;

@@ -258,22 +258,14 @@ pub(crate) async fn open_broker(config: &Config, clock: &Clock) -> anyhow::Resul
 /// Opens the ledger of a configuration.
 pub(crate) async fn open_ledger(config: &Config, clock: &Clock) -> anyhow::Result<Ledger> {
     // With the embedded broker every earlier process is dead, and what it left open can be looked into at once.
-    open_ledger_as(config, clock, matches!(config.broker, broker::Config::Embedded(_))).await
+    let sole_owner = matches!(config.broker, broker::Config::Embedded(_));
+    Ledger::open(ledger_settings(config, sole_owner), clock.clone()).await.context("the ledger cannot be opened")
 }
 
-/// Opens the ledger for a look beside whoever owns it.
-pub(crate) async fn open_ledger_beside(config: &Config, clock: &Clock) -> anyhow::Result<Ledger> {
-    open_ledger_as(config, clock, false).await
-}
-
-/// Opens the ledger for a look, as it is: whoever looks may be another user than the one the bridge runs as, and what they made
-/// would be theirs.
+/// Opens the ledger for a command, as it is: whoever types it may be another user than the one the bridge runs as, and what they
+/// made would be theirs. A schema is changed by the bridge and by `ledger migrate`.
 pub(crate) async fn open_ledger_as_it_is(config: &Config, clock: &Clock) -> Result<Ledger, LedgerError> {
     Ledger::open_as_it_is(ledger_settings(config, false), clock.clone()).await
-}
-
-async fn open_ledger_as(config: &Config, clock: &Clock, sole_owner: bool) -> anyhow::Result<Ledger> {
-    Ledger::open(ledger_settings(config, sole_owner), clock.clone()).await.context("the ledger cannot be opened")
 }
 
 /// What the ledger of a configuration is opened with.

@@ -1,5 +1,6 @@
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use runtime::Clock;
 use tokio::sync::{mpsc, oneshot};
@@ -32,6 +33,28 @@ pub(super) struct Run {
     pub(super) refuse: Box<dyn Fn(&str) + Send>,
 }
 
+/// Since when the writer is at a group; none while it waits for one.
+#[derive(Clone, Default)]
+pub(super) struct AtWork(Arc<Mutex<Option<Instant>>>);
+
+impl AtWork {
+    pub(super) fn begins(&self) {
+        self.set(Some(Instant::now()));
+    }
+
+    pub(super) fn ends(&self) {
+        self.set(None);
+    }
+
+    fn set(&self, since: Option<Instant>) {
+        *self.0.lock().expect("nobody panics over it") = since;
+    }
+
+    fn since(&self) -> Option<Instant> {
+        *self.0.lock().expect("nobody panics over it")
+    }
+}
+
 /// The file, a thread that writes it and one that reads it. Cheap to clone; the threads end with the last clone.
 #[derive(Clone)]
 pub(crate) struct Store {
@@ -39,6 +62,7 @@ pub(crate) struct Store {
 }
 
 struct Hands {
+    at_work: AtWork,
     writer: Hand,
     reader: Hand,
 }
@@ -55,11 +79,13 @@ impl Store {
         let (opened, answer) = oneshot::channel();
         let owner = unique();
         let reader = Reader::new(config.path.clone(), clock.clone(), owner.clone(), config.sole_owner);
+        let at_work = AtWork::default();
+        let seen = at_work.clone();
         let writer = Hand::start("ledger", WRITES, move |queue| match file::open(&config.path) {
             Ok(connection) => {
                 // Whoever opened it may have given up by now; then the channel of jobs is closed as well.
                 let _gone = opened.send(Ok(()));
-                Writer::new(config, clock, owner, connection).serve(queue);
+                Writer::new(config, clock, owner, connection).serve(queue, &seen);
             }
             Err(detail) => {
                 let path = config.path.display().to_string();
@@ -68,7 +94,7 @@ impl Store {
         })?;
         answer.await.map_err(|_| gone())??;
         let reader = Hand::start("ledger-reader", READS, move |queue| reader.serve(queue))?;
-        Ok(Self { hands: Arc::new(Hands { writer, reader }) })
+        Ok(Self { hands: Arc::new(Hands { at_work, writer, reader }) })
     }
 
     /// Runs a job in a transaction, and answers after the commit.
@@ -87,6 +113,17 @@ impl Store {
         self.hands.reader.run(job).await
     }
 
+    /// Whether the writer gets on: a disk that hangs, or a process that holds the file, is no failure of any call yet.
+    pub(crate) fn writes(&self, within: Duration) -> Result<(), LedgerError> {
+        let busy = self.hands.at_work.since().map(|since| since.elapsed()).filter(|busy| *busy > within);
+        busy.map_or(Ok(()), |busy| {
+            let seconds = busy.as_secs();
+            let why =
+                format!("a write has not ended for {seconds} s; look at its disk, and at who else holds the file");
+            Err(LedgerError::Unavailable(why))
+        })
+    }
+
     /// Lets the writer forget what is old even where nothing is written. One that is busy does so by itself.
     pub(crate) fn tidy(&self) {
         let _busy = self.hands.writer.jobs.as_ref().map(|jobs| jobs.try_send(Request::Tidy));
@@ -94,7 +131,7 @@ impl Store {
 
     /// Waits for the threads where this is the last clone: each has no more than one group to do.
     pub(crate) async fn close(self) {
-        if let Some(Hands { writer, reader }) = Arc::into_inner(self.hands) {
+        if let Some(Hands { writer, reader, .. }) = Arc::into_inner(self.hands) {
             reader.end().await;
             writer.end().await;
         }

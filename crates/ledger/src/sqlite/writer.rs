@@ -5,7 +5,7 @@ use runtime::Clock;
 use rusqlite::{Connection, Error, ErrorCode};
 use tokio::sync::mpsc;
 
-use super::store::{Answer, Request, Run};
+use super::store::{Answer, AtWork, Request, Run};
 use super::{Book, file, millis, retention};
 use crate::SqliteConfig;
 
@@ -35,7 +35,7 @@ impl Writer {
         Self { config, clock, owner, connection: Some(connection), retained_at: i64::MIN }
     }
 
-    pub(super) fn serve(mut self, mut queue: mpsc::Receiver<Request>) {
+    pub(super) fn serve(mut self, mut queue: mpsc::Receiver<Request>, at_work: &AtWork) {
         let mut group = Vec::with_capacity(GROUP);
         let mut crowd = false;
         let (mut wrote, mut free) = (Instant::now(), Instant::now());
@@ -51,7 +51,9 @@ impl Writer {
             }
             crowd = group.len() >= CROWD;
             let runs: Vec<Run> = group.drain(..).filter_map(run).collect();
+            at_work.begins();
             self.write(&runs);
+            at_work.ends();
             wrote = Instant::now();
         }
     }
