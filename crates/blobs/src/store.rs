@@ -4,6 +4,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::stream::{empty, iter};
 use futures_util::{Stream, StreamExt, TryStreamExt};
 use jiff::Timestamp;
 use model::Private;
@@ -89,6 +90,15 @@ const REFUSED: &str = "refused";
 /// Of anything said of a file.
 const MOST_SAID: u64 = 64 << 10;
 
+/// What a store is asked for at a time. A phone may take longer for a whole file than any one answer may last.
+const PIECE: u64 = 4 << 20;
+
+fn pieces(range: Range<u64>) -> impl Iterator<Item = Range<u64>> + Send {
+    let end = range.end;
+    let step = usize::try_from(PIECE).expect("a few megabytes");
+    range.step_by(step).map(move |start| start..end.min(start.saturating_add(PIECE)))
+}
+
 impl Store {
     /// Opens a store; one across the network is not called yet.
     ///
@@ -158,14 +168,23 @@ impl Store {
         Ok(said.and_then(|text| serde_json::from_slice(&text).ok()))
     }
 
-    /// The bytes of a file, or some of them.
+    /// The bytes of a file, or some of them, asked for a piece at a time.
     ///
     /// # Errors
     /// [`BlobError::Unavailable`], also when it is not there; the stream fails by itself later.
     pub async fn read(&self, id: &BlobId, range: Range<u64>) -> Result<ByteStream, BlobError> {
-        if range.is_empty() {
-            return Ok(Box::pin(futures_util::stream::empty()));
-        }
+        let mut pieces = pieces(range);
+        let Some(first) = pieces.next() else { return Ok(Box::pin(empty())) };
+        let first = self.piece(id, first).await?;
+        let (store, id) = (self.clone(), *id);
+        let later = iter(pieces).then(move |piece| {
+            let store = store.clone();
+            async move { store.piece(&id, piece).await.map_err(|error| CallError::NoAnswer(error.to_string())) }
+        });
+        Ok(Box::pin(first.chain(later.try_flatten())))
+    }
+
+    async fn piece(&self, id: &BlobId, range: Range<u64>) -> Result<ByteStream, BlobError> {
         let found = self.inner.store()?.get_opts(&id.data(), GetOptions::new().with_range(Some(range))).await?;
         let bytes = found.into_stream().map(|chunk| chunk.map_err(|error| CallError::NoAnswer(error.to_string())));
         Ok(Box::pin(bytes))

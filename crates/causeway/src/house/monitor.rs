@@ -145,6 +145,8 @@ async fn watch_ledger(
 
 async fn watch_dead_letters(broker: Broker, health: Health, shutdown: Shutdown) -> anyhow::Result<()> {
     let alarm = health.alarm(AlarmKind::DeadLetters, "broker");
+    // A command that walks them holds them for a moment, in which none is ready.
+    let mut none_before = false;
     let mut ticks = interval(QUEUES_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -166,9 +168,10 @@ async fn watch_dead_letters(broker: Broker, health: Health, shutdown: Shutdown) 
         }
         if all > 0 {
             alarm.raise("messages are in the dead letters; look at `causeway dead-letters list`");
-        } else {
+        } else if none_before {
             alarm.clear();
         }
+        none_before = all == 0;
     }
 }
 
