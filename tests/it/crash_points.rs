@@ -8,6 +8,7 @@ use test_support::{Version, shared_vhost};
 use tokio::task::block_in_place;
 use tokio::time::Instant;
 
+use crate::neighbours::SOON;
 use crate::proxy::{Method, Proxy, Way};
 use crate::settings::{COMPANY, DOMAIN, Queues, USER};
 use crate::town::{Bridge, Town};
@@ -147,4 +148,62 @@ async fn a_replica_that_is_cut_off_while_its_call_runs() {
     town.receipts_told(1).await;
     cut_off.kill().await;
     stage.end(&reply, successor).await;
+}
+
+/// `causeway.dead.{family}` holds so many, and they stay so many while everything else is settled.
+async fn dead_are(town: &Town, family: &str, count: u64) {
+    let config = town.folder.path().join("ingress.toml").display().to_string();
+    let deadline = Instant::now() + SOON;
+    loop {
+        let output = town.run(&["queues", "--json", "--config", &config]).await;
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let queues: Vec<broker::QueueReport> = serde_json::from_slice(&output.stdout).expect("it is JSON");
+        let (dead, work): (Vec<_>, Vec<_>) = queues.iter().partition(|queue| queue.queue.starts_with("causeway.dead."));
+        let there = dead.iter().find(|queue| queue.queue.ends_with(family)).map(|queue| queue.ready);
+        if work.iter().all(|queue| queue.ready == 0) && there == Some(count) {
+            return;
+        }
+        assert!(Instant::now() < deadline, "{count} dead letters are not there: {queues:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn between_a_refusal_and_its_dead_letter() {
+    const OUT: &str = "genesys-outbound";
+    let mut stage = Stage::without(&[OUT]).await;
+    let town = &stage.town;
+    town.genesys.faults().refuse_400(true);
+    let bridge = town.start_replica(OUT, OUT, stage.through.clone()).await;
+    stage.proxy.hold(Way::ToBroker, Method::BasicPublish);
+    town.text(CONSUMER, "never to be taken");
+    town.trace_says(CONSUMER, "dead").await;
+    stage.proxy.held().await;
+    bridge.kill().await;
+    let bridge = town.start_replica(OUT, OUT, stage.straight.clone()).await;
+    dead_are(town, "inbound", 1).await;
+    stage.others.push(bridge);
+    for bridge in stage.others {
+        assert!(bridge.terminate().await.success());
+    }
+}
+
+/// Its agent was told; the confirm of the receipt never came, and the dead letter was still to be stored.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn between_the_verdict_of_a_reply_and_its_dead_letter() {
+    let mut stage = Stage::without(&[ROLE]).await;
+    let town = &stage.town;
+    town.netsapiens.faults().forbid_word("<script>");
+    let bridge = town.start_replica(ROLE, ROLE, stage.through.clone()).await;
+    stage.proxy.hold(Way::ToBridge, Method::BasicAck);
+    let reply = town.reply(CONSUMER, "write <script>");
+    town.receipts_told(1).await;
+    stage.proxy.held().await;
+    bridge.kill().await;
+    let bridge = town.start_replica(ROLE, ROLE, stage.straight.clone()).await;
+    dead_are(town, "replies", 1).await;
+    assert_eq!(town.receipts(&reply).len(), 1, "its agent is told once");
+    stage.others.push(bridge);
+    for bridge in stage.others {
+        assert!(bridge.terminate().await.success());
+    }
 }

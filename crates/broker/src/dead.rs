@@ -1,3 +1,5 @@
+use std::borrow::Cow;
+
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -11,17 +13,25 @@ pub enum DeadReason {
     /// Not a message of this queue, or of a version this build does not read.
     Unreadable,
     /// Refused by the handler, with its code.
-    Rejected(&'static str),
+    Rejected(Cow<'static, str>),
 }
 
 impl DeadReason {
     /// The word in the header and in listings.
-    pub const fn word(&self) -> &'static str {
+    pub fn word(&self) -> &str {
         match self {
             Self::Expired => "expired",
             Self::AttemptsExhausted => "attempts-exhausted",
             Self::Unreadable => "unreadable",
             Self::Rejected(code) => code,
+        }
+    }
+
+    /// The reason of a word.
+    pub(crate) fn of_word(word: String) -> Self {
+        match [Self::Expired, Self::AttemptsExhausted, Self::Unreadable].into_iter().find(|one| one.word() == word) {
+            Some(own) => own,
+            None => Self::Rejected(word.into()),
         }
     }
 }

@@ -75,6 +75,13 @@ pub enum Failure {
         /// What happened.
         cause: anyhow::Error,
     },
+    /// It was given up before, and comes again: its dead letter may not have been stored. A second one is better than none.
+    GivenUp {
+        /// The reason of then, as [`DeadReason::word`] says it.
+        reason: String,
+        /// What happened.
+        cause: anyhow::Error,
+    },
 }
 
 /// What is about to be dead-lettered, and why.

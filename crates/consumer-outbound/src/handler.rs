@@ -231,7 +231,7 @@ impl Room {
             Begin::Interrupted { attempt, .. } => {
                 let verdict = (ReasonCode::General, format!("{}{}", parts.prefix, verdict::MAYBE_SENT));
                 self.forget(reply);
-                self.finish_failed(&effect, &attempt, &verdict).await?;
+                self.finish_dead(&effect, &attempt, &verdict, rejection).await?;
                 verdict
             }
             Begin::First(attempt) => {
@@ -241,7 +241,7 @@ impl Room {
                 };
                 self.forget(reply);
                 let verdict = (code, format!("{}{reason}", parts.prefix));
-                self.finish_failed(&effect, &attempt, &verdict).await?;
+                self.finish_dead(&effect, &attempt, &verdict, rejection).await?;
                 verdict
             }
         };
@@ -409,7 +409,20 @@ impl Room {
         attempt: &AttemptId,
         (code, reason): &(ReasonCode, String),
     ) -> Result<(), Failure> {
-        let outcome = Outcome::Failed { code: *code, reason: reason.clone() };
+        let outcome = Outcome::Failed { code: *code, reason: reason.clone(), dead: None };
+        self.deps.ledger.finish(effect, attempt, outcome).await.map_err(ledger_down)
+    }
+
+    /// The same of what is about to be dead-lettered.
+    pub(crate) async fn finish_dead(
+        &self,
+        effect: &Effect,
+        attempt: &AttemptId,
+        (code, reason): &(ReasonCode, String),
+        rejection: &Rejection,
+    ) -> Result<(), Failure> {
+        let dead = Some(rejection.reason.word().to_owned());
+        let outcome = Outcome::Failed { code: *code, reason: reason.clone(), dead };
         self.deps.ledger.finish(effect, attempt, outcome).await.map_err(ledger_down)
     }
 }

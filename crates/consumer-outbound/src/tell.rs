@@ -1,5 +1,6 @@
 //! What is told of a reply, and told again: a crash may come between an effect and its receipt.
 
+use anyhow::anyhow;
 use broker::{Failure, PublishError};
 use ledger::{Effect, Outcome, Standing};
 use model::{AgentReply, Receipt, ReceiptStatus};
@@ -16,7 +17,12 @@ impl Room {
         self.told_once_more(reply, &outcome).await.map(|()| true)
     }
 
+    /// One that was given up is given up again, and tells so before its dead letter.
     pub(crate) async fn told_once_more(&self, reply: &AgentReply, outcome: &Outcome) -> Result<(), Failure> {
+        if let Outcome::Failed { dead: Some(reason), .. } = outcome {
+            let cause = anyhow!("channel {}: it was given up before, and comes again", reply.channel);
+            return Err(Failure::GivenUp { reason: reason.clone(), cause });
+        }
         self.tell_again(reply, outcome).await?;
         // The crash may have come after the record that matched them, and before they were told.
         if let Outcome::Sent { foreign_id: Some(id) } = outcome {
@@ -47,7 +53,7 @@ impl Room {
         match outcome {
             Outcome::Sent { .. } if evidence => self.tell(reply.accepted()).await,
             Outcome::Sent { .. } | Outcome::SameAs(_) | Outcome::Recorded => Ok(()),
-            Outcome::Failed { code, reason } => {
+            Outcome::Failed { code, reason, .. } => {
                 self.publish_receipt(reply, ReceiptStatus::failed(*code, reason.clone())).await
             }
         }

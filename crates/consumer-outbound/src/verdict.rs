@@ -74,7 +74,7 @@ pub(crate) fn of_rejection(reason: &DeadReason) -> (ReasonCode, String) {
     let (code, reason) = match reason {
         DeadReason::Expired => (ReasonCode::Expired, "The message could not be sent in time."),
         DeadReason::AttemptsExhausted => (ReasonCode::General, "The message could not be sent; every try failed."),
-        DeadReason::Rejected(FIREWALL) => (
+        DeadReason::Rejected(code) if code == FIREWALL => (
             ReasonCode::General,
             "The message was not sent: a firewall of the provider refuses it, perhaps for its wording. Write it differently.",
         ),

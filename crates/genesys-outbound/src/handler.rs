@@ -14,7 +14,7 @@ use crate::fetched::Fetched;
 use crate::files::{self, HOUSE_STORE};
 use crate::installed::Installed;
 use crate::lately::Lately;
-use crate::mails::{self, Mails};
+use crate::mails::Mails;
 use crate::media::Media;
 use crate::orphans::Orphans;
 use crate::quiet::{Quiet, QuietChannel};
@@ -82,6 +82,8 @@ pub(crate) enum How {
     OnlyFetched,
     /// Its agent is given it, unless it is like a row and the provider has to be asked.
     MayLook,
+    /// It is a row of a session that was read: where Genesys refuses it, it becomes a message of its own first.
+    Row,
 }
 
 pub(crate) struct Room {
@@ -172,26 +174,27 @@ impl Room {
         let (attempt, unsure) = match came {
             CameIn::Like(_) => return Ok(None),
             CameIn::Begun(Begin::First(attempt)) => (attempt, false),
-            CameIn::Begun(Begin::Done(outcome)) if mails::was_held(&outcome) => {
-                return Err(mails::held(&message.channel));
+            CameIn::Begun(Begin::Done(Outcome::Failed { dead: Some(reason), .. })) if how != How::Row => {
+                let cause = anyhow!("channel {}: it was given up before, and comes again", message.channel);
+                return Err(Failure::GivenUp { reason, cause });
             }
             CameIn::Begun(Begin::Done(_)) => return Ok(Some(Done::Duplicate)),
             CameIn::Begun(Begin::Interrupted { attempt, until, begun, .. }) => {
                 (self.again(message, &effect, &attempt, until, begun).await?, true)
             }
         };
-        let only_fetch = how == How::OnlyFetched;
-        self.give((&channel, client), (message, tries, only_fetch), &effect, (&attempt, unsure)).await.map(Some)
+        self.give((&channel, client), (message, tries, how), &effect, (&attempt, unsure)).await.map(Some)
     }
 
     /// What was begun: the files are fetched, and the message is sent.
     async fn give(
         &self,
         (channel, client): (&Channel, &Client),
-        (message, tries, only_fetch): (&InboundMessage, u32, bool),
+        (message, tries, how): (&InboundMessage, u32, How),
         effect: &Effect,
         (attempt, unsure): (&AttemptId, bool),
     ) -> Result<Done, Failure> {
+        let only_fetch = how == How::OnlyFetched;
         // Within the record of the call: a message that is the same as another fetches nothing, and fetching twice does no harm.
         let files = match self.files_of(message, effect, tries, only_fetch).await {
             Ok(files) => files,
@@ -217,6 +220,9 @@ impl Room {
         };
         match sent {
             Ok(accepted) => self.accepted(channel, effect, attempt, accepted).await,
+            Err(Refusal::Never { code, cause }) if how != How::Row => {
+                Err(self.given_up(effect, attempt, (code, &cause)).await?)
+            }
             Err(refusal) => Err(self.refused(channel, effect, attempt, refusal).await?),
         }
     }
@@ -268,6 +274,19 @@ impl Room {
         Ok(Done::Done)
     }
 
+    /// Genesys will never take it. The record says so before the dead letter is stored, and so that it is stored.
+    async fn given_up(
+        &self,
+        effect: &Effect,
+        attempt: &AttemptId,
+        (code, cause): (&'static str, &str),
+    ) -> Result<Failure, Failure> {
+        let dead = Some(code.to_owned());
+        let outcome = Outcome::Failed { code: ReasonCode::General, reason: code.to_owned(), dead };
+        self.deps.ledger.finish(effect, attempt, outcome).await.map_err(ledger_down)?;
+        Ok(Failure::Reject { code, cause: anyhow!("channel {}: {cause}", effect.channel) })
+    }
+
     /// Records how a call ended and says what the queue does next.
     async fn refused(
         &self,
@@ -278,11 +297,6 @@ impl Room {
     ) -> Result<Failure, Failure> {
         let ledger = &self.deps.ledger;
         let cause = anyhow!("channel {}: {refusal}", effect.channel);
-        if let Refusal::Never { code, .. } = refusal {
-            let outcome = Outcome::Failed { code: ReasonCode::General, reason: code.to_owned() };
-            ledger.finish(effect, attempt, outcome).await.map_err(ledger_down)?;
-            return Ok(Failure::Reject { code, cause });
-        }
         // What was perhaps put into a task is looked for before it is put there again.
         match (&channel.open_media, &refusal) {
             (Some(_), Refusal::Later { maybe_done: true, .. }) => {
@@ -303,7 +317,9 @@ impl Room {
             Refusal::Later { after, blame: Blame::Caller, .. } => {
                 Failure::Unavailable { target: HOUSE_STORE.to_owned(), after, cause }
             }
-            Refusal::ChannelFault { .. } | Refusal::Never { .. } => {
+            // A row: nothing is recorded of it until its own message is in the queue.
+            Refusal::Never { code, .. } => Failure::Reject { code, cause },
+            Refusal::ChannelFault { .. } => {
                 channel.fault.raise(refusal.to_string());
                 Failure::Fault { target: channel_target(&effect.target, &effect.channel), cause }
             }

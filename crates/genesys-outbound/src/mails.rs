@@ -64,11 +64,6 @@ const HELD: &str = "held";
 /// The time in which mails are counted.
 const HOUR: SignedDuration = SignedDuration::from_hours(1);
 
-/// Whether it was held before; then its dead letter may not have been stored.
-pub(crate) fn was_held(outcome: &Outcome) -> bool {
-    matches!(outcome, Outcome::Failed { reason, .. } if reason == HELD)
-}
-
 pub(crate) fn held(channel: &ChannelName) -> Failure {
     let cause = anyhow!(
         "channel {channel}: its sender wrote more mails in an hour than max_per_sender allows; if a person did, replay them"
@@ -101,7 +96,8 @@ impl Room {
         let incoming = Incoming { can_look: false, ..incoming };
         let came = ledger.begin_incoming(incoming, CALL_TIMEOUT).await.map_err(ledger_down)?;
         if let CameIn::Begun(Begin::First(attempt)) = came {
-            let outcome = Outcome::Failed { code: ReasonCode::RateLimited, reason: HELD.to_owned() };
+            let outcome =
+                Outcome::Failed { code: ReasonCode::RateLimited, reason: HELD.to_owned(), dead: Some(HELD.to_owned()) };
             ledger.finish(&effect, &attempt, outcome).await.map_err(ledger_down)?;
         }
         Ok(held(&effect.channel))

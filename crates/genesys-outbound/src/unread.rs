@@ -168,14 +168,11 @@ impl Room {
                 self.publish(row).await?;
                 continue;
             }
-            match self.deliver(row, tries).await {
-                Ok(Done::Done) => done = Done::Done,
-                Ok(Done::Duplicate) => {}
-                // What Genesys refuses for good is a dead letter of its own, and holds up none of the others.
-                Err(Failure::Reject { .. }) => {
-                    self.publish(row).await?;
-                    self.deps.ledger.reopen(&effect(row), None).await.map_err(ledger_down)?;
-                }
+            match self.deliver_as(row, tries, How::Row).await {
+                Ok(Some(Done::Done)) => done = Done::Done,
+                Ok(Some(Done::Duplicate) | None) => {}
+                // What Genesys refuses for good becomes a dead letter in a turn of its own, and holds up none of the others.
+                Err(Failure::Reject { .. }) => self.publish(row).await?,
                 Err(failure) => return Err(failure),
             }
         }

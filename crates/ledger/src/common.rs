@@ -115,7 +115,7 @@ pub(crate) fn told(outcome: &Outcome, attempt: &AttemptId) -> (What, String) {
     match outcome {
         Outcome::Sent { foreign_id: Some(id) } => (What::Sent, format!("attempt {}, called {id} there", attempt.0)),
         Outcome::Sent { foreign_id: None } => (What::Sent, format!("attempt {}", attempt.0)),
-        Outcome::Failed { code, reason } => (What::Failed, format!("{}: {reason}", code.number())),
+        Outcome::Failed { code, reason, .. } => (What::Failed, format!("{}: {reason}", code.number())),
         Outcome::Recorded => (What::Consent, format!("attempt {}: nothing to answer", attempt.0)),
         Outcome::SameAs(id) => (What::Sent, format!("nothing: it is the same message as {id}")),
     }

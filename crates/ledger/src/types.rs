@@ -147,6 +147,10 @@ pub enum Outcome {
         code: model::ReasonCode,
         /// A sentence for the agent.
         reason: String,
+        /// The reason of its dead letter, where it was given up: the record is made first, and where the message comes again
+        /// the letter may be missing.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        dead: Option<String>,
     },
     /// It was the same message as another one.
     SameAs(MessageId),

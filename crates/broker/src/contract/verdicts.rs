@@ -254,7 +254,7 @@ pub async fn a_refused_channel_holds_a_quarter(config: Config) {
     let left = 2;
     let told = usize::try_from(MESSAGES - left).expect("a few");
     let log = consumer.until("all but a quarter of eight", |log| log.told.len() >= told).await;
-    assert!(log.told.iter().all(|told| told.reason == DeadReason::Rejected("channel-fault")), "{:?}", log.told);
+    assert!(log.told.iter().all(|told| told.reason == DeadReason::Rejected("channel-fault".into())), "{:?}", log.told);
     consumer.stop().await;
     let dead = house.dead().await;
     assert_eq!(dead.len(), told);

@@ -122,7 +122,9 @@ impl<M: Taken, H: Handle<M>> Worker<M, H> {
                 Leave::Given(passes) => passes,
                 Leave::Refused(Faulty { target }) => {
                     let told = format!("{target} refuses every call; mend its configuration and replay");
-                    return self.reject(message, DeadReason::Rejected("channel-fault"), &told, failed, ended).await;
+                    return self
+                        .reject(message, DeadReason::Rejected("channel-fault".into()), &told, failed, ended)
+                        .await;
                 }
                 Leave::Late => continue,
                 Leave::Ended => return Verdict::Abandoned(failed),
@@ -154,7 +156,12 @@ impl<M: Taken, H: Handle<M>> Worker<M, H> {
             }
             Err(Failure::NotYet { after }) => return Step::Wait(after),
             Err(Failure::Onward) => return Step::Wait(Duration::ZERO),
-            Err(Failure::Reject { code, cause }) => return Step::Reject(DeadReason::Rejected(code), said(&cause)),
+            Err(Failure::Reject { code, cause }) => {
+                return Step::Reject(DeadReason::Rejected(code.into()), said(&cause));
+            }
+            Err(Failure::GivenUp { reason, cause }) => {
+                return Step::Reject(DeadReason::of_word(reason), said(&cause));
+            }
             Err(Failure::Retry { after, cause } | Failure::RetryAt { after, cause, .. }) => {
                 let cause = said(&cause);
                 // What fails while its neighbour is known to be in trouble says nothing about the message.
@@ -224,7 +231,9 @@ impl<M: Taken, H: Handle<M>> Worker<M, H> {
                 ) => (after, cause),
                 Err(Failure::NotYet { after }) => (Some(after), anyhow::anyhow!("not due yet")),
                 Err(Failure::Onward) => (Some(Duration::ZERO), anyhow::anyhow!("there is more to do")),
-                Err(Failure::Reject { cause, .. } | Failure::Fault { cause, .. }) => (None, cause),
+                Err(Failure::Reject { cause, .. } | Failure::GivenUp { cause, .. } | Failure::Fault { cause, .. }) => {
+                    (None, cause)
+                }
             };
             tracing::warn!(cause = said(&cause), "what comes before the dead letter failed; trying it again");
             waits += 1;
@@ -289,7 +298,7 @@ fn told_by<'a>(tried: &'a Result<Done, Failure>, targets: &'a [String]) -> Told<
     match tried {
         Ok(Done::Done) | Err(Failure::Onward | Failure::Reject { .. }) => Told::Well,
         // For what was done before nobody was called.
-        Ok(Done::Duplicate) | Err(Failure::NotYet { .. }) => Told::Nothing,
+        Ok(Done::Duplicate) | Err(Failure::NotYet { .. } | Failure::GivenUp { .. }) => Told::Nothing,
         Err(Failure::Retry { cause, .. }) if cause.is::<Panicked>() => Told::Nothing,
         Err(Failure::Retry { .. }) => {
             targets.last().map_or(Told::Nothing, |target| Told::Trouble { target, after: None })

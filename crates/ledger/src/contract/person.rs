@@ -31,7 +31,7 @@ async fn live(ledger: &Ledger) {
         assert!(ledger.sent(done, &attempt, Some(format!("p-{}", done.id))).await.unwrap().is_empty());
     }
     let attempt = first(ledger.begin(effect("2"), CALL).await.unwrap());
-    let outcome = Outcome::Failed { code: ReasonCode::General, reason: "no".to_owned() };
+    let outcome = Outcome::Failed { code: ReasonCode::General, reason: "no".to_owned(), dead: None };
     ledger.finish(&effect("2"), &attempt, outcome).await.unwrap();
     let told = receipt("1", ReceiptStatus::Delivered);
     assert_eq!(ledger.receipt(&told).await.unwrap(), ReceiptVerdict::Emit);

@@ -15,7 +15,7 @@ async fn reopen(ledger: &Ledger, effect: &Effect) -> Reopened {
 
 async fn fails(ledger: &Ledger, effect: &Effect) {
     let attempt = first(ledger.begin(effect.clone(), CALL).await.unwrap());
-    let outcome = Outcome::Failed { code: ReasonCode::Expired, reason: "late".to_owned() };
+    let outcome = Outcome::Failed { code: ReasonCode::Expired, reason: "late".to_owned(), dead: None };
     ledger.finish(effect, &attempt, outcome).await.unwrap();
 }
 

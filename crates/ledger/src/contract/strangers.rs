@@ -21,7 +21,7 @@ pub async fn what_was_claimed_is_told(fresh: Fresh) {
     finish(effect("1"), called("p1")).await;
     finish(effect("2"), called("p2 \"quoted\"")).await;
     finish(effect("3"), Outcome::Sent { foreign_id: None }).await;
-    finish(effect("4"), Outcome::Failed { code: ReasonCode::General, reason: "no".to_owned() }).await;
+    finish(effect("4"), Outcome::Failed { code: ReasonCode::General, reason: "no".to_owned(), dead: None }).await;
     finish(Effect { family: Family::Inbound, ..effect("5") }, called("p5")).await;
     finish(Effect { channel: ChannelName::new("other"), ..effect("6") }, called("p6")).await;
     let other = PhoneNumber::normalise("13125550199", None).expect("it is a number");

@@ -54,7 +54,7 @@ pub async fn a_walk_is_told_in_order(fresh: Fresh) {
     assert_eq!(words(&told(&lapsed).await), [Received, Began, Interrupted, Looked, Released, Began, Sent]);
 
     let attempt = begin(&failed).await;
-    let outcome = Outcome::Failed { code: ReasonCode::Expired, reason: "late".to_owned() };
+    let outcome = Outcome::Failed { code: ReasonCode::Expired, reason: "late".to_owned(), dead: None };
     ledger.finish(&failed, &attempt, outcome).await.unwrap();
     note(ledger, &failed, Dead).await;
     assert_eq!(words(&told(&failed).await), [Received, Began, Failed, Dead]);

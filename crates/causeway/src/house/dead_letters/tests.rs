@@ -167,7 +167,8 @@ async fn what_must_not_be_sent_is_not_replayed() {
     let attempt = begin(&house.ledger, &replies[2]).await;
     house.ledger.finish(&effect(&replies[2]), &attempt, Outcome::Sent { foreign_id: None }).await.unwrap();
     let attempt = begin(&house.ledger, &replies[3]).await;
-    let doubt = Outcome::Failed { code: ReasonCode::General, reason: consumer_outbound::MAYBE_SENT.to_owned() };
+    let doubt =
+        Outcome::Failed { code: ReasonCode::General, reason: consumer_outbound::MAYBE_SENT.to_owned(), dead: None };
     house.ledger.finish(&effect(&replies[3]), &attempt, doubt).await.unwrap();
     begin(&house.ledger, &replies[4]).await;
 
