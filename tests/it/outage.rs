@@ -97,6 +97,36 @@ async fn a_ledger_that_dies_holds_the_queue_roles_alone() {
     world.end().await;
 }
 
+/// Genesys has it, and the ledger dies before that could be written down: what this process knows is not forgotten.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_given_while_the_ledger_dies_is_given_once() {
+    let mut server = block_in_place(PostgresServer::start);
+    let database = block_in_place(|| server.make_database());
+    let settings = Settings { books: Books::Postgres(database), ..Settings::on(Queues::Embedded) };
+    let world = World::with(settings).await;
+    world.genesys.faults().answer_late(Duration::from_secs(5));
+    world.text(CONSUMER, "once");
+    world.agent_sees(1).await;
+    block_in_place(|| server.kill());
+    world.genesys.faults().answer_late(Duration::ZERO);
+    world
+        .until("a ledger that is away", async |world| {
+            let (_, body) = world.readyz().await;
+            let away = body["components"].as_array()?.iter().any(|component| {
+                component["name"] == json!("ledger")
+                    && component["role"] == json!("genesys-outbound")
+                    && component["ready"] == json!(false)
+            });
+            away.then_some(())
+        })
+        .await;
+    block_in_place(|| server.restart());
+    world.until("a settled queue", async |world| (world.readyz().await.0 == 200).then_some(())).await;
+    let genesys = world.genesys.clone();
+    world.end().await;
+    assert_eq!(genesys.message_count(), 1, "it is not given a second time");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_broker_that_dies_is_told_and_comes_back() {
     if !own_nodes() {

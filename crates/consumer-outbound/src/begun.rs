@@ -19,14 +19,13 @@ const ANEW: Duration = Duration::from_secs(1);
 /// An attempt this replica holds, or one that nobody knows the end of.
 pub(crate) enum Begun {
     /// Asked for at `since`, so that its deadline is a call's time and the margin later, if not more.
-    First {
-        attempt: AttemptId,
-        since: Instant,
-    },
+    First { attempt: AttemptId, since: Instant },
     Interrupted {
         attempt: AttemptId,
         began: Timestamp,
         until: Timestamp,
+        /// By the ledger's clock, like the others.
+        now: Timestamp,
         begun: u32,
     },
 }
@@ -36,8 +35,8 @@ impl Begun {
     pub(crate) fn of(begin: Begin, since: Instant) -> Result<Self, Outcome> {
         match begin {
             Begin::First(attempt) => Ok(Self::First { attempt, since }),
-            Begin::Interrupted { attempt, began, until, begun } => {
-                Ok(Self::Interrupted { attempt, began, until, begun })
+            Begin::Interrupted { attempt, began, until, now, begun } => {
+                Ok(Self::Interrupted { attempt, began, until, now, begun })
             }
             Begin::Done(outcome) => Err(outcome),
         }
@@ -76,12 +75,12 @@ impl Room {
     pub(crate) async fn attempt(&self, walk: &Walk<'_>, request: &SendRequest, begun: Begun) -> Result<Done, Failure> {
         match begun {
             Begun::First { attempt, since } => self.send(walk, request, attempt, since).await,
-            Begun::Interrupted { until, begun, .. } if begun >= POISON && until <= self.deps.clock.now() => {
+            Begun::Interrupted { until, begun, now, .. } if begun >= POISON && until <= now => {
                 let cause = anyhow!("begun {begun} times and never ended; look at what it crashed before replaying it");
                 Err(Failure::Reject { code: "poison", cause })
             }
-            Begun::Interrupted { attempt, began, until, .. } => {
-                self.reconcile(walk, request, attempt, began, until).await
+            Begun::Interrupted { attempt, began, until, now, .. } => {
+                self.reconcile(walk, request, attempt, (began, until, now)).await
             }
         }
     }

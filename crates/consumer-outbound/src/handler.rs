@@ -3,7 +3,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::anyhow;
 use broker::{Broker, Consume, Done, Failure, Foresight, Handle, Rejection};
-use ledger::{AttemptId, Begin, Effect, Entry, Ledger, LedgerError, Outcome, What};
+use ledger::{AttemptId, Begin, Effect, Entry, Ledger, LedgerError, Outcome, What, recorded};
 use model::text::segments;
 use model::{
     Address, AgentReply, ChannelName, Errand, NeighbourName, PhoneNumber, Private, ReasonCode, ReceiptStatus, ReplyBody,
@@ -336,7 +336,8 @@ impl Room {
         self.maybe_sent.leave(&walk.account, walk.reply, self.deps.clock.now());
         self.last_words.forget(walk.reply);
         let outcome = Outcome::Sent { foreign_id: provider_id.clone() };
-        let reports = self.deps.ledger.sent(&walk.effect, attempt, provider_id).await.map_err(ledger_down)?;
+        let record = || self.deps.ledger.sent(&walk.effect, attempt, provider_id.clone());
+        let reports = recorded(record).await.map_err(ledger_down)?;
         if request.file.is_none() {
             metrics::counter!("causeway_segments_total", "channel" => walk.reply.channel.to_string())
                 .increment(segments(request.text.expose()).count as u64);
@@ -410,7 +411,7 @@ impl Room {
         (code, reason): &(ReasonCode, String),
     ) -> Result<(), Failure> {
         let outcome = Outcome::Failed { code: *code, reason: reason.clone(), dead: None };
-        self.deps.ledger.finish(effect, attempt, outcome).await.map_err(ledger_down)
+        recorded(|| self.deps.ledger.finish(effect, attempt, outcome.clone())).await.map_err(ledger_down)
     }
 
     /// The same of what is about to be dead-lettered.
@@ -423,7 +424,7 @@ impl Room {
     ) -> Result<(), Failure> {
         let dead = Some(rejection.reason.word().to_owned());
         let outcome = Outcome::Failed { code: *code, reason: reason.clone(), dead };
-        self.deps.ledger.finish(effect, attempt, outcome).await.map_err(ledger_down)
+        recorded(|| self.deps.ledger.finish(effect, attempt, outcome.clone())).await.map_err(ledger_down)
     }
 }
 

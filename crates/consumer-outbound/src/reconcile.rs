@@ -18,17 +18,15 @@ const ELSEWHERE: Duration = Duration::from_secs(1);
 
 impl Room {
     /// One turn of a reconciliation. Looks are due at `reconcile_at` after the attempt began, and never before its
-    /// deadline, while its owner may still be calling.
+    /// deadline, while its owner may still be calling; all three times are the ledger's.
     pub(crate) async fn reconcile(
         &self,
         walk: &Walk<'_>,
         request: &SendRequest,
         attempt: AttemptId,
-        began: Timestamp,
-        until: Timestamp,
+        (began, until, now): (Timestamp, Timestamp, Timestamp),
     ) -> Result<Done, Failure> {
-        let now = self.deps.clock.now();
-        self.maybe_sent.enter(&walk.account, walk.reply, now);
+        self.maybe_sent.enter(&walk.account, walk.reply, self.deps.clock.now());
         let at = &walk.account.reconcile_at;
         let first = wait(now, until).max(at.first().and_then(|first| wait(now, later(began, *first))));
         if let Some(first) = first {
@@ -44,7 +42,7 @@ impl Room {
             }
             Ok(Look::Failed) => {
                 self.note(walk, "the provider has it, and says that it failed").await?;
-                self.maybe_sent.leave(&walk.account, walk.reply, now);
+                self.maybe_sent.leave(&walk.account, walk.reply, self.deps.clock.now());
                 self.refuse(walk, &attempt, ReasonCode::General, verdict::PROVIDER_FAILED).await
             }
             Ok(Look::NotThere) => {
@@ -59,7 +57,7 @@ impl Room {
                 let told =
                     format!("it is not known whether replies were sent, and the provider cannot be asked: {error}");
                 walk.account.maybe_sent.raise(told);
-                if self.unsure_to_the_end(walk, now) {
+                if self.unsure_to_the_end(walk, self.deps.clock.now()) {
                     return self.try_again(walk, request, &attempt).await;
                 }
                 Err(verdict::unavailable(

@@ -5,7 +5,7 @@ use anyhow::anyhow;
 use broker::{Broker, Consume, Done, Failure, Handle, Rejection};
 use genesys::{Accepted, Blame, Channel, Client, Directory, Refusal, channel_target};
 use jiff::Timestamp;
-use ledger::{AttemptId, Begin, CameIn, Effect, Entry, Incoming, Ledger, LedgerError, Outcome, POISON, What};
+use ledger::{AttemptId, Begin, CameIn, Effect, Entry, Incoming, Ledger, LedgerError, Outcome, POISON, What, recorded};
 use model::{Family, InboundMessage, ReasonCode, Unread};
 use runtime::{Clock, Shutdown};
 use tokio::sync::watch;
@@ -270,7 +270,7 @@ impl Room {
         channel.fault.clear();
         self.fetched.forget(&effect.id);
         let outcome = Outcome::Sent { foreign_id: accepted.id };
-        self.deps.ledger.finish(effect, attempt, outcome).await.map_err(ledger_down)?;
+        recorded(|| self.deps.ledger.finish(effect, attempt, outcome.clone())).await.map_err(ledger_down)?;
         Ok(Done::Done)
     }
 
@@ -283,7 +283,7 @@ impl Room {
     ) -> Result<Failure, Failure> {
         let dead = Some(code.to_owned());
         let outcome = Outcome::Failed { code: ReasonCode::General, reason: code.to_owned(), dead };
-        self.deps.ledger.finish(effect, attempt, outcome).await.map_err(ledger_down)?;
+        recorded(|| self.deps.ledger.finish(effect, attempt, outcome.clone())).await.map_err(ledger_down)?;
         Ok(Failure::Reject { code, cause: anyhow!("channel {}: {cause}", effect.channel) })
     }
 

@@ -156,11 +156,14 @@ pub async fn where_an_effect_stands_is_told(fresh: Fresh) {
 pub async fn an_open_attempt_is_interrupted(fresh: Fresh) {
     let (ledger, one) = (fresh.ledger, effect("1"));
     let attempt = first(ledger.begin(one.clone(), CALL).await.unwrap());
-    let Begin::Interrupted { attempt: found, began, until, begun } = ledger.begin(one.clone(), CALL).await.unwrap()
+    fresh.clock.advance(SignedDuration::from_secs(3));
+    let Begin::Interrupted { attempt: found, began, until, now, begun } =
+        ledger.begin(one.clone(), CALL).await.unwrap()
     else {
         panic!("it is interrupted")
     };
     assert_eq!((found.clone(), begun), (attempt.clone(), 1));
+    assert_eq!(now.duration_since(began), SignedDuration::from_secs(3));
     assert_eq!(until.duration_since(began), SignedDuration::from_secs(20));
     fresh.clock.advance(SignedDuration::from_secs(21));
     let next = ledger.retake(&one, &attempt, CALL).await.unwrap().expect("nobody else took it");

@@ -13,6 +13,7 @@ mod person;
 mod postgres;
 mod pull;
 mod receipts;
+mod recorded;
 mod sqlite;
 mod types;
 
@@ -24,6 +25,7 @@ pub use interactions::{Interaction, InteractionState, KeptInteraction};
 pub use ledger::{Config, Ledger, MARGIN, PostgresConfig, SqliteConfig, TimeSource};
 pub use marks::{Lease, Mark};
 pub use person::{Erased, Erasure, KeptArrival, KeptEffect, KeptReceipt, KeptSession, KeptTask, Person};
+pub use recorded::recorded;
 pub use types::{
     ArrivalVerdict, AttemptId, Begin, CameIn, Effect, Entry, Incoming, LedgerError, Line, Outcome, POISON, Parties,
     ReceiptVerdict, Reopened, Reported, Standing, What,

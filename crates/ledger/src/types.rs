@@ -114,6 +114,9 @@ pub enum Begin {
         began: Timestamp,
         /// Its deadline: nobody reconciles or repeats it before.
         until: Timestamp,
+        /// When this was answered, by the clock of the two times before: another machine's may differ from it by more than the
+        /// looks at a provider are apart.
+        now: Timestamp,
         /// How often this effect was begun without ever coming to an end: what tells a poisonous message.
         begun: u32,
     },

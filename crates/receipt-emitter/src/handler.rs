@@ -5,7 +5,7 @@ use anyhow::anyhow;
 use broker::{Broker, Consume, Done, Failure, Handle, Rejection};
 use genesys::{Blame, Channel, Directory, Refusal, channel_target};
 use jiff::Timestamp;
-use ledger::{Effect, Entry, Ledger, LedgerError, POISON, ReceiptVerdict, What};
+use ledger::{Effect, Entry, Ledger, LedgerError, POISON, ReceiptVerdict, What, recorded};
 use model::{Receipt, ReceiptStatus};
 use runtime::{Clock, Shutdown};
 use tokio::sync::watch;
@@ -84,7 +84,7 @@ impl Handle<Receipt> for Room {
         match client.send_receipt(&channel.access, receipt).await {
             Ok(()) => {
                 channel.fault.clear();
-                self.deps.ledger.receipt_emitted(receipt).await.map_err(ledger_down)?;
+                recorded(|| self.deps.ledger.receipt_emitted(receipt)).await.map_err(ledger_down)?;
                 count(receipt);
                 Ok(Done::Done)
             }

@@ -12,7 +12,7 @@ use anyhow::anyhow;
 use broker::{Done, Failure};
 use email::outgoing::{Composed, Sending, Whose, compose};
 use jiff::{SignedDuration, Timestamp};
-use ledger::{AttemptId, Consent, Effect, Entry, Outcome, POISON, What};
+use ledger::{AttemptId, Consent, Effect, Entry, Outcome, POISON, What, recorded};
 use model::{AgentReply, ConversationKey, MailReply, MailThread, ReasonCode};
 use tokio::time::{sleep, timeout};
 
@@ -97,8 +97,8 @@ impl Room {
         let post = Post { reply, mail, effect, channel, account };
         match begun {
             Begun::First { attempt, since } => self.post(&post, files, (attempt, since)).await,
-            Begun::Interrupted { attempt, until, begun, .. } => {
-                let next = self.once_more(&post, attempt, (until, begun)).await?;
+            Begun::Interrupted { attempt, until, now, begun, .. } => {
+                let next = self.once_more(&post, attempt, (until, now, begun)).await?;
                 self.post(&post, files, next).await
             }
         }
@@ -109,9 +109,8 @@ impl Room {
         &self,
         post: &Post<'_>,
         attempt: AttemptId,
-        (until, begun): (Timestamp, u32),
+        (until, now, begun): (Timestamp, Timestamp, u32),
     ) -> Result<(AttemptId, Instant), Failure> {
-        let now = self.deps.clock.now();
         if let Some(after) = Duration::try_from(until.duration_since(now)).ok().filter(|wait| !wait.is_zero()) {
             tracing::info!(channel = %post.reply.channel, "an attempt at a mail was interrupted, and may still be at work");
             return Err(Failure::NotYet { after });
@@ -197,7 +196,8 @@ impl Room {
         self.last_words.forget(reply);
         let token = draft::token(reply, channel);
         let outcome = Outcome::Sent { foreign_id: Some(token.clone()) };
-        let reports = self.deps.ledger.sent(effect, attempt, Some(token)).await.map_err(ledger_down)?;
+        let record = || self.deps.ledger.sent(effect, attempt, Some(token.clone()));
+        let reports = recorded(record).await.map_err(ledger_down)?;
         let session = thread.to_session();
         self.deps.ledger.remember_session(&reply.channel, &reply.to, &session).await.map_err(ledger_down)?;
         if account.evidence != Evidence::Accepted {

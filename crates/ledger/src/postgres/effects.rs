@@ -35,7 +35,8 @@ pub(crate) fn begin(book: &mut Book<'_>, effect: &Effect, lease: Duration) -> Re
         book.tell(effect, What::Interrupted, &format!("attempt {}", attempt.0), book.now);
         change(book, effect, |row| row.told = true);
     }
-    Ok(Begin::Interrupted { attempt, began, until, begun: u32::try_from(begun).unwrap_or_default() })
+    let begun = u32::try_from(begun).unwrap_or_default();
+    Ok(Begin::Interrupted { attempt, began, until, now: book.now, begun })
 }
 
 pub(crate) fn standing(book: &mut Book<'_>, effect: &Effect) -> Result<Standing, String> {
@@ -115,12 +116,30 @@ impl Attempts {
     }
 }
 
+/// A standby that took over may never have heard of the record before a call. Without it the record after the call would find
+/// nothing to change, and the call be made again as if nobody had made it.
+fn write_anew(book: &mut Book<'_>, effect: &Effect, attempt: &AttemptId) {
+    if row(book, effect).is_some() {
+        return;
+    }
+    know(book, effect);
+    let (now, owner) = (millis(book.now), book.owner.to_owned());
+    change(book, effect, |row| {
+        row.attempt = Some(attempt.0.clone());
+        row.owner = Some(owner);
+        row.began_at = Some(now);
+        row.deadline = Some(now);
+        row.begun = 1;
+    });
+}
+
 pub(crate) fn finish(
     book: &mut Book<'_>,
     effect: &Effect,
     attempt: &AttemptId,
     outcome: &Outcome,
 ) -> Result<(), String> {
+    write_anew(book, effect, attempt);
     if row(book, effect).is_none_or(|row| row.outcome.is_some()) {
         return Ok(());
     }
@@ -160,6 +179,7 @@ pub(crate) fn release(book: &mut Book<'_>, effect: &Effect, attempt: &AttemptId,
 
 /// An attempt that lapsed has no owner: it came to a verdict, so it counts no more, and it counts out only once.
 pub(crate) fn lapse(book: &mut Book<'_>, effect: &Effect, attempt: &AttemptId, cause: &str) -> Result<(), String> {
+    write_anew(book, effect, attempt);
     if is_at_work(book, effect, attempt) {
         change(book, effect, |row| row.begun -= 1);
     }
@@ -174,6 +194,7 @@ fn is_at_work(book: &Book<'_>, effect: &Effect, attempt: &AttemptId) -> bool {
 
 /// As [`lapse`], and it goes on counting.
 pub(crate) fn doubt(book: &mut Book<'_>, effect: &Effect, attempt: &AttemptId, cause: &str) -> Result<(), String> {
+    write_anew(book, effect, attempt);
     if !is_at_work(book, effect, attempt) {
         return Ok(());
     }

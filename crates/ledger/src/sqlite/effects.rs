@@ -62,7 +62,7 @@ pub(crate) fn begin(book: &Book<'_>, effect: &Effect, lease: Duration) -> rusqli
     if until <= book.now && !timeline::told(book, known.row, What::Interrupted, &detail)? {
         timeline::write(book, known.row, What::Interrupted, &detail, book.now)?;
     }
-    Ok(Begin::Interrupted { attempt: AttemptId(attempt), began, until, begun: known.begun })
+    Ok(Begin::Interrupted { attempt: AttemptId(attempt), began, until, now: book.now, begun: known.begun })
 }
 
 pub(crate) fn standing(book: &Book<'_>, effect: &Effect) -> rusqlite::Result<Standing> {

@@ -234,3 +234,26 @@ async fn what_is_old_is_forgotten_by_and_by_and_by_one() {
     assert!(rounds > 1, "it is done a little at a time");
     assert_eq!(left().await, 18, "what is open is no finished business");
 }
+
+/// A standby took over that had not heard of the record before a call: what becomes of the call is known all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_standby_never_heard_of_is_written_anew() {
+    let url = shared_postgres();
+    let ledger = open(&url).await;
+    for (id, sent) in [("1", true), ("2", false)] {
+        let Begin::First(attempt) = ledger.begin(effect(id), CALL).await.unwrap() else { panic!("it is the first") };
+        postgres_sql(&url, "DELETE FROM causeway.effects");
+        if sent {
+            ledger.sent(&effect(id), &attempt, Some("p1".to_owned())).await.unwrap();
+            let Begin::Done(outcome) = ledger.begin(effect(id), CALL).await.unwrap() else { panic!("it was made") };
+            assert_eq!(outcome, Outcome::Sent { foreign_id: Some("p1".to_owned()) });
+        } else {
+            ledger.lapse(&effect(id), &attempt, "no answer").await.unwrap();
+            let again = ledger.begin(effect(id), CALL).await.unwrap();
+            assert!(
+                matches!(again, Begin::Interrupted { attempt: one, .. } if one == attempt),
+                "it may have been made"
+            );
+        }
+    }
+}

@@ -55,6 +55,7 @@ async fn messages(
         }
     };
     state.changed();
+    tokio::time::sleep(state.faults.late()).await;
     if state.faults.close_after_accept.strikes() {
         state.faults.lost(accepted_at);
         return cut_off();

@@ -122,7 +122,7 @@ impl GenesysFaults<'_> {
         self.0.state.changed();
     }
 
-    /// Every call of the Open Media API is answered this long after it was carried out; zero to switch it off.
+    /// Every call is answered this long after it was carried out; zero to switch it off.
     pub fn answer_late(&self, by: Duration) {
         self.0.state.faults.late_millis.store(u64::try_from(by.as_millis()).unwrap_or(u64::MAX), Ordering::SeqCst);
         self.0.state.changed();
