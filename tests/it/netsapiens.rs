@@ -230,6 +230,10 @@ async fn one_raw_call_stays_below_base_url_and_writes_are_confirmed() {
     }
     let create = ["request", "POST", "/apikeys", "--body", "{\"description\":\"raw\"}"];
     assert!(desk.is_refused(&create).await.contains("--yes"));
+    for wrong in [&create[..], &["request", "FROB", "/version"]] {
+        let output = desk.town.run(&[&["netsapiens", "--config", &desk.config], wrong].concat()).await;
+        assert_eq!(output.status.code(), Some(2), "{wrong:?} is a matter of usage");
+    }
     let made = desk.says(&[&create[..], &["--yes"]].concat()).await;
     assert!(made.contains("\"apikey\": \"***\""), "{made}");
     let (well, said, told) = desk.runs(&["request", "GET", "/nothing/here"]).await;

@@ -179,6 +179,13 @@ fn of_policy(name: &str, queue: &Value, dead: bool, limits: bool) -> Vec<String>
         (Some(limit), _) if limit >= 0 => {
             found.push(format!("policy {called} sets delivery-limit={limit} on {name}: {told} instead"));
         }
+        (_, Some(limit)) if limit >= 0 => found.push(format!(
+            "{name} was made with x-delivery-limit={limit}: {told}, or drain it, delete it, and let the bridge make it again"
+        )),
+        (None, Some(_)) if !limits => found.push(format!(
+            "{name} was made with x-delivery-limit=-1, which RabbitMQ before 4.0 takes for a limit: a message that is handed back is \
+             lost; drain it, delete it, and let the bridge make it again"
+        )),
         (None, None) if limits => found.push(format!("{name} has RabbitMQ's own delivery limit of 20: {told}")),
         _ => {}
     }
@@ -246,6 +253,22 @@ mod tests {
         one(found("causeway.inbound.main.2", json!({})), "left over");
         one(found("causeway.replies.other.0", json!({})), "holds 3 messages");
         assert!(found("somebody.elses", json!({ "max-length": 1 })).is_empty());
+    }
+
+    #[test]
+    fn a_limit_a_queue_was_made_with_is_found() {
+        let name = "causeway.inbound.main.0";
+        let found = |limit: i64, policy: Value, limits: bool| {
+            let arguments = json!({ "x-delivery-limit": limit });
+            let queue = json!([{ "name": name, "arguments": arguments, "effective_policy_definition": policy, "state": "running" }]);
+            of_queues(&queue, &topology(), limits)
+        };
+        for limits in [true, false] {
+            one(found(7, json!({}), limits), "made with x-delivery-limit=7");
+            one(found(7, json!({ "delivery-limit": 3 }), limits), "sets delivery-limit=3");
+        }
+        one(found(-1, json!({}), false), "before 4.0");
+        assert!(found(-1, json!({}), true).is_empty());
     }
 
     #[test]

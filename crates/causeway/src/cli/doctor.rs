@@ -67,7 +67,7 @@ impl Doctor {
         let (config, clock) = (loaded.config, Clock::system());
         let mut report = Report::default();
         for warning in &loaded.warnings {
-            report.finding(warning);
+            report.note(warning);
         }
         queues(&config, &clock, &mut report).await;
         running(&config, &mut report).await;

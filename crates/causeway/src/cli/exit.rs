@@ -13,9 +13,16 @@ pub(crate) enum Exit {
     Findings,
     /// 69: `doctor` could not look at everything, and found nothing in the rest.
     Unseen,
+    /// 2: it was called in a way that cannot be meant.
+    Usage(Usage),
     /// 1: anything else.
     Failed(anyhow::Error),
 }
+
+/// What is missing or wrong in how a command was called, where the command line alone does not tell.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Usage(pub(crate) String);
 
 const CONFIG: u8 = 78;
 const USAGE: u8 = 2;
@@ -25,7 +32,7 @@ impl From<anyhow::Error> for Exit {
     fn from(error: anyhow::Error) -> Self {
         match error.downcast::<Refused>() {
             Ok(refused) => Self::Refused(refused),
-            Err(error) => Self::Failed(error),
+            Err(error) => error.downcast::<Usage>().map_or_else(Self::Failed, Self::Usage),
         }
     }
 }
@@ -48,6 +55,10 @@ pub(super) fn report(exit: Exit) -> ExitCode {
         }
         Exit::Findings => ExitCode::FAILURE,
         Exit::Unseen => ExitCode::from(UNAVAILABLE),
+        Exit::Usage(usage) => {
+            eprintln!("causeway: {usage}");
+            ExitCode::from(USAGE)
+        }
         Exit::Failed(error) => {
             eprintln!("causeway: {error:#}");
             ExitCode::FAILURE

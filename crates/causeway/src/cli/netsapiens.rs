@@ -18,7 +18,7 @@ use serde::Serialize;
 use sms::Provider;
 use sms::netsapiens::Account;
 
-use super::exit::Exit;
+use super::exit::{Exit, Usage};
 use super::load::load_file;
 use super::output;
 use crate::config::{Auth, ChannelKind, Config, ProviderKind};
@@ -82,7 +82,7 @@ struct Desk<'a> {
 impl NetSapiens {
     pub(super) async fn run(self) -> Result<(), Exit> {
         let Self { at, command } = self;
-        let file = at.config.clone().context("--config FILE is missing")?;
+        let file = at.config.clone().ok_or_else(|| Exit::Usage(Usage("--config FILE is missing".to_owned())))?;
         let config = load_file(&file, true)?.config;
         let clock = Clock::system();
         // What logs in with a password shares its token with the running processes, or would log them out.
@@ -111,7 +111,7 @@ impl NetSapiens {
         if let Some(ledger) = ledger {
             ledger.close().await;
         }
-        done.map_err(Exit::Failed)
+        done.map_err(Exit::from)
     }
 }
 
@@ -214,5 +214,5 @@ fn time(at: Option<Timestamp>) -> String {
 
 /// Refuses what changes something at the provider, unless that is confirmed.
 fn confirmed(yes: bool, what: &str) -> anyhow::Result<()> {
-    if yes { Ok(()) } else { Err(anyhow!("{what}; say --yes if that is meant")) }
+    if yes { Ok(()) } else { Err(Usage(format!("{what}; say --yes if that is meant")).into()) }
 }

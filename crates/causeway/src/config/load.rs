@@ -157,7 +157,7 @@ fn admin(section: Section<'_>) -> Option<Admin> {
                 None => text.parse::<SocketAddr>().ok().map(Ok),
             }
         });
-    let token = section.secret("token");
+    let token = section.own_secret("token");
     let control = match control {
         Err(path) => Some(Control::Unix(path)),
         Ok(listen) => {

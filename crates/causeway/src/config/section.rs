@@ -273,6 +273,16 @@ impl<'a> Section<'a> {
         value.as_str().map(str::to_owned)
     }
 
+    /// The secret of a command itself, which is read also where no other is. Whoever may not read it is told by the process it asks.
+    pub(super) fn own_secret(&self, key: &str) -> Option<SecretString> {
+        let given = self.secret(key)?;
+        if self.shared.read_secrets {
+            return Some(given);
+        }
+        let read = self.path(&format!("{key}_file")).and_then(|path| std::fs::read_to_string(path).ok());
+        Some(read.map_or(given, |text| SecretString::from(text.trim_end_matches(['\r', '\n']).to_owned())))
+    }
+
     pub(super) fn required_secret(&self, key: &str) -> Option<SecretString> {
         if !self.has(key) && !self.has(&format!("{key}_file")) {
             self.problem(key, "is missing", &format!("{key}_file = \"/run/secrets/…\""));

@@ -333,3 +333,19 @@ fn a_picture_that_no_carrier_takes_is_a_problem() {
     }
     assert!(read(&channel("mms = \"never\"\nmms_limit = \"600 KiB\""), &[]).is_ok());
 }
+
+/// The commands that ask a running process read no secret but the one they ask with.
+#[test]
+fn the_token_of_the_control_socket_is_read_where_no_other_secret_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("token");
+    std::fs::write(&path, "a-token\n").unwrap();
+    let over_tcp = |path: &std::path::Path| {
+        let text = format!("{SMALL}\n[admin]\ncontrol = \"127.0.0.1:9\"\ntoken_file = \"{}\"\n", path.display());
+        let loaded = read(&text, &[]).unwrap_or_else(|problems| panic!("{problems}"));
+        let Control::Tcp { token, .. } = loaded.config.admin.control else { panic!("it is an address") };
+        secrecy::ExposeSecret::expose_secret(&token).to_owned()
+    };
+    assert_eq!(over_tcp(&path), "a-token");
+    assert_ne!(over_tcp(&folder.path().join("away")), "a-token", "whoever may not read it is told by whom it asks");
+}

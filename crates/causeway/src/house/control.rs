@@ -11,7 +11,7 @@ use broker::Broker;
 use http::{StatusCode, header};
 use ledger::Ledger;
 use runtime::http_server::{Limits, http_error, not_allowed, not_found, serve, serve_unix};
-use runtime::{Clock, Health, Shutdown, Tasks};
+use runtime::{Clock, Health, Shutdown, Tasks, url_segment};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq;
@@ -138,8 +138,9 @@ pub fn channel_urls(config: &Config, reveal: bool) -> Vec<ChannelUrls> {
         let event_url = config.provider(&channel.provider).and_then(|provider| match &provider.kind {
             ProviderKind::NetSapiens(settings) => {
                 let secret = settings.webhook_secrets.first()?.expose_secret();
-                let secret = if reveal { secret } else { "***" };
-                Some(format!("{base}/netsapiens/{}/{secret}", provider.name))
+                // As a path segment: one with a slash in it would be two.
+                let secret = if reveal { url_segment(secret) } else { "***".to_owned() };
+                Some(format!("{base}/netsapiens/{}/{secret}", url_segment(provider.name.as_str())))
             }
             ProviderKind::Email(_) => None,
         });

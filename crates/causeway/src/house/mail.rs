@@ -82,12 +82,11 @@ pub fn listen(name: &NeighbourName, provider: &EmailProvider) -> anyhow::Result<
 /// The mailboxes of a provider; none where it has none.
 ///
 /// # Errors
-/// A file of the configuration that cannot be read, or the folder for large mails cannot be made.
+/// A file of the configuration that cannot be read.
 pub fn mailboxes(config: &Config, name: &NeighbourName, provider: &EmailProvider) -> anyhow::Result<Vec<ImapConfig>> {
     let Some(imap) = &provider.imap else { return Ok(Vec::new()) };
     let server = &imap.server;
     let Some(login) = server.login.as_ref().map(login) else { return Ok(Vec::new()) };
-    make_spool(&provider.spool)?;
     let authorities = authorities(config, provider)?;
     let one = |mailbox: &String| ImapConfig {
         target: name.to_string(),
@@ -213,6 +212,10 @@ fn authorities(config: &Config, provider: &EmailProvider) -> anyhow::Result<Vec<
     files.map(|path| std::fs::read(path).with_context(|| format!("{} cannot be read", path.display()))).collect()
 }
 
-fn make_spool(path: &Path) -> anyhow::Result<()> {
+/// Makes the folder for large mails.
+///
+/// # Errors
+/// It cannot be made.
+pub fn make_spool(path: &Path) -> anyhow::Result<()> {
     std::fs::create_dir_all(path).with_context(|| format!("spool: the folder {} cannot be made", path.display()))
 }

@@ -80,7 +80,11 @@ fn watch_mailboxes(
     parts: &Parts<'_>,
 ) -> anyhow::Result<()> {
     let Some(ledger) = parts.ledger else { return Ok(()) };
-    for config in mail::mailboxes(parts.config, name, settings)? {
+    let mailboxes = mail::mailboxes(parts.config, name, settings)?;
+    if !mailboxes.is_empty() {
+        mail::make_spool(&settings.spool)?;
+    }
+    for config in mailboxes {
         let called = format!("{name}/{}", config.mailbox);
         let plan = MailWatch {
             config,

@@ -1,10 +1,11 @@
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context, anyhow};
 use bytes::Bytes;
 use clap::Args;
 use http::Method;
 use serde_json::Value;
 
 use super::{Desk, confirmed};
+use crate::cli::exit::Usage;
 use crate::cli::output;
 
 /// `causeway netsapiens request`
@@ -30,7 +31,7 @@ impl Request {
             "PUT" => Method::PUT,
             "PATCH" => Method::PATCH,
             "DELETE" => Method::DELETE,
-            _ => bail!("the method must be GET, POST, PUT, PATCH or DELETE"),
+            _ => return Err(Usage("the method must be GET, POST, PUT, PATCH or DELETE".to_owned()).into()),
         };
         if method != Method::GET {
             confirmed(self.yes, "this may change something at the provider")?;
