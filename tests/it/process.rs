@@ -11,15 +11,31 @@ const CONSUMER: &str = "13125550142";
 async fn a_wrong_configuration_opens_nothing_and_names_every_problem() {
     let town = Town::on(Queues::Embedded).await;
     let good = std::fs::read_to_string(town.whole()).expect("it was written");
+    // No PEM file, though there.
+    let no_pem = town.whole().display().to_string();
+    let tls = format!("[http]\ntls = {{ cert_file = \"{no_pem}\", key_file = \"{no_pem}\" }}");
+    let net = format!("[net]\nproxy = \"nonsense proxy\"\nca_files = [\"{no_pem}\"]\n[shutdown]");
     let wrong = good
         .replace("delivered_when = \"accepted\"", "delivered_wen = \"accepted\"")
         .replace("listen = \"127.0.0.1:0\"", "listen = \"everywhere\"")
-        .replace("user = \"9000\"", "");
+        .replace("user = \"9000\"", "")
+        .replace("[shutdown]", &net)
+        .replace("[http]", &tls);
     let config = town.file("wrong.toml", &wrong).display().to_string();
     let output = town.run(&["run", "--config", &config]).await;
     let told = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(78), "{told}");
-    for expected in ["delivered_wen", "delivered_when", "admin.listen", "user", "nothing was started"] {
+    for expected in [
+        "delivered_wen",
+        "delivered_when",
+        "admin.listen",
+        "user",
+        "net.proxy",
+        "net.ca_files",
+        "http.tls.cert_file",
+        "http.tls.key_file",
+        "nothing was started",
+    ] {
         assert!(told.contains(expected), "{expected} is missing in:\n{told}");
     }
     let check = town.run(&["config", "check", "--config", &config]).await;

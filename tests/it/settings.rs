@@ -123,7 +123,8 @@ impl Settings {
         let (broker, ledger, folder) = (queues.toml(folder), books.toml(folder), folder.display());
         let public_url = self.public_url.clone().unwrap_or_else(|| format!("http://{http}"));
         // An embedded broker makes its key up.
-        let signing = if matches!(queues, Queues::Embedded) { "" } else { "signing_keys = [\"Zx81mdkQ-link-key\"]" };
+        let links = "signing_keys = [\"Zx81mdkQ-link-key\"]\nshared = true";
+        let links = if matches!(queues, Queues::Embedded) { "" } else { links };
         format!(
             r#"
             [http]
@@ -138,7 +139,7 @@ impl Settings {
             {ledger}
             [blobs]
             url = "file:{folder}/blobs"
-            {signing}
+            {links}
             [shutdown]
             grace = "{grace}"
             lag = "0s"

@@ -51,6 +51,16 @@ pub struct PostgresConfig {
     pub time: TimeSource,
 }
 
+impl PostgresConfig {
+    /// Looks at a URL without going to the database.
+    ///
+    /// # Errors
+    /// What is wrong with it; the URL, which may hold a password, is not quoted.
+    pub fn check_url(url: &SecretString) -> Result<(), &'static str> {
+        postgres::read_url(url).map(|_| ())
+    }
+}
+
 /// Whose time a PostgreSQL ledger goes by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum TimeSource {

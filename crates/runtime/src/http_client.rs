@@ -1,8 +1,8 @@
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, anyhow, ensure};
+use anyhow::{Context, anyhow};
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Method, StatusCode, header};
 use jiff::Timestamp;
@@ -102,7 +102,9 @@ impl HttpClient {
         tls::install_provider();
         let mut authorities = Vec::new();
         for file in &config.ca_files {
-            authorities.extend(read_authorities(file)?);
+            let found = tls::read_authorities(file).with_context(|| format!("net.ca_files: {}", file.display()))?;
+            let found: Result<Vec<_>, _> = found.iter().map(|one| reqwest::Certificate::from_der(one)).collect();
+            authorities.extend(found.context(CANNOT_BUILD)?);
         }
         let client = builder(config)?.tls_certs_merge(authorities.clone()).build().context(CANNOT_BUILD)?;
         let guarded = builder(config)?.dns_resolver(guard::PublicNames).tls_certs_merge(authorities);
@@ -169,13 +171,6 @@ fn builder(config: &HttpClientConfig) -> anyhow::Result<reqwest::ClientBuilder> 
         builder = builder.proxy(proxy);
     }
     Ok(builder)
-}
-
-fn read_authorities(file: &Path) -> anyhow::Result<Vec<reqwest::Certificate>> {
-    let pem = std::fs::read(file).with_context(|| format!("net.ca_files: {} cannot be read", file.display()))?;
-    let found = reqwest::Certificate::from_pem_bundle(&pem).unwrap_or_default();
-    ensure!(!found.is_empty(), "net.ca_files: {} holds no certificate in PEM", file.display());
-    Ok(found)
 }
 
 /// The URL is left out of every error: its path may hold a number or a secret.

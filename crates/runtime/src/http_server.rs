@@ -17,7 +17,7 @@ use tokio::net::TcpListener;
 
 pub use accept::accept_failed;
 pub use body::{BodyError, read_body};
-pub use tls_acceptor::Tls;
+pub use tls_acceptor::{Tls, TlsError};
 pub use unix::serve_unix;
 
 use crate::Shutdown;

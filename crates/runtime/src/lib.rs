@@ -28,3 +28,4 @@ pub use lenient_json::{json_scalar, lenient_json};
 pub use metrics::{Metrics, run_upkeep};
 pub use shutdown::Shutdown;
 pub use tasks::Tasks;
+pub use tls::{CertificatesError, read_authorities, read_certificates};

@@ -10,12 +10,13 @@ use secrecy::SecretString;
 
 use super::consent::{consent, switch};
 use super::mail::Inbound;
-use super::section::{Section, parse_duration};
+use super::section::Section;
 use super::settings::{
     Auth, Channel, ChannelKind, DeliveredWhen, Genesys, Login, NetSapiensProvider, Provider, ProviderKind, ReplyPolicy,
     WhenUnsure,
 };
 use super::texts::texts;
+use super::units::parse_duration;
 use super::{inbound, mail, media, pull, quiet};
 
 /// An `http(s)` URL with nothing that could send a secret elsewhere; without the slash at its end.
@@ -72,9 +73,9 @@ pub(super) fn genesys(section: Section<'_>) -> Option<Genesys> {
         ("file_bytes", MediaSignature::FileBytes),
         ("empty", MediaSignature::Empty),
     ];
-    let media_signature = section.word("media_signature", &words).unwrap_or_default();
+    let media_signature = section.word_or("media_signature", "whole_body", &words);
     let words = [("data", BodyWrapper::Data), ("bare", BodyWrapper::Bare)];
-    let open_media_body = section.word("open_media_body", &words).unwrap_or_default();
+    let open_media_body = section.word_or("open_media_body", "data", &words);
     let pace = pace(&section);
     section.finish();
     Some(Genesys {
@@ -169,9 +170,15 @@ fn auth(section: &Section<'_>) -> Option<Auth> {
     let auth = section.section("auth");
     let instead = "auth = { kind = \"api-key\", key_file = \"/run/secrets/…\" }";
     let found = match auth.required("kind", instead)?.as_str() {
-        "api-key" => auth.required_secret("key").map(Auth::ApiKey),
-        "oauth" => login(&auth).map(Auth::OAuth),
-        "jwt" => login(&auth).map(Auth::Jwt),
+        "api-key" => {
+            let others = ["client_id", "client_secret", "client_secret_file", "username", "password", "password_file"];
+            auth.without_effect(&others, "kind = \"api-key\"");
+            auth.required_secret("key").map(Auth::ApiKey)
+        }
+        kind @ ("oauth" | "jwt") => {
+            auth.without_effect(&["key", "key_file"], &format!("kind = \"{kind}\""));
+            login(&auth).map(if kind == "jwt" { Auth::Jwt } else { Auth::OAuth })
+        }
         _ => {
             auth.problem("kind", "is no way to log in", "\"api-key\", \"oauth\" or \"jwt\"");
             None
@@ -196,16 +203,15 @@ fn login(auth: &Section<'_>) -> Option<Login> {
 
 fn reconcile(section: &Section<'_>) -> Vec<Duration> {
     let reconcile = section.section("reconcile");
-    let mut at = vec![Duration::from_secs(5), Duration::from_secs(20), Duration::from_secs(60)];
-    if reconcile.has("at") {
-        let found: Option<Vec<Duration>> = reconcile.strings("at").iter().map(|text| parse_duration(text)).collect();
-        match found.filter(|found| !found.is_empty() && found.is_sorted()) {
-            Some(found) => at = found,
-            None => reconcile.problem("at", "must be durations in rising order", "[\"5s\", \"20s\", \"60s\"]"),
-        }
+    let usual = &["5s", "20s", "60s"];
+    let texts = if reconcile.has("at") { reconcile.strings("at") } else { reconcile.strings_or("at", usual) };
+    let found: Option<Vec<Duration>> = texts.iter().map(|text| parse_duration(text)).collect();
+    let found = found.filter(|found| !found.is_empty() && found.is_sorted());
+    if found.is_none() {
+        reconcile.problem("at", "must be durations in rising order", "[\"5s\", \"20s\", \"60s\"]");
     }
     reconcile.finish();
-    at
+    found.unwrap_or_default()
 }
 
 pub(super) fn channel(
@@ -234,13 +240,13 @@ pub(super) fn channel(
         inbound::open_media(&section, sms?, genesys.as_ref(), tenants);
     }
     check_provider_kind(&section, provider.as_ref(), sms?, providers);
-    let default = if sms? { WhenUnsure::Park } else { WhenUnsure::Resend };
-    let when_unsure = section.word("when_unsure", &[("park", WhenUnsure::Park), ("resend", WhenUnsure::Resend)]);
+    let default = if sms? { "park" } else { "resend" };
+    let words = [("park", WhenUnsure::Park), ("resend", WhenUnsure::Resend)];
+    let policy = ReplyPolicy { when_unsure: section.word_or("when_unsure", default, &words) };
     let quiet = quiet::quiet(&section);
     let media = media::channel(&section, !sms?);
     let pace = pace(&section);
     section.finish();
-    let policy = ReplyPolicy { when_unsure: when_unsure.unwrap_or(default) };
     Some(Channel {
         name: name?,
         id: ChannelId::new(id?),
@@ -257,10 +263,8 @@ pub(super) fn channel(
 }
 
 fn channel_name(section: &Section<'_>, id: Option<&str>) -> Option<ChannelName> {
-    let (key, name) = match section.string("name") {
-        Some(name) => ("name", name),
-        None => ("id", id?.to_owned()),
-    };
+    let key = if section.has("name") { "name" } else { "id" };
+    let name = section.string_or("name", id)?;
     match ChannelName::parse(&name) {
         Ok(name) => Some(name),
         Err(error) if key == "id" => {
@@ -280,7 +284,7 @@ fn channel_name(section: &Section<'_>, id: Option<&str>) -> Option<ChannelName> 
 
 fn sms_kind(section: &Section<'_>, id: Option<&str>, keywords: bool) -> Option<ChannelKind> {
     let user = section.required("user", "the extension that owns the number, such as \"9000\"");
-    let number = section.string("number").or_else(|| id.map(str::to_owned));
+    let number = section.string_or("number", id);
     let country =
         section.parsed("country", "US", "a country code of two letters, such as \"US\"; \"\" for none", |text| {
             if text.is_empty() { Some(None) } else { text.to_uppercase().parse::<Country>().ok().map(Some) }
@@ -294,7 +298,7 @@ fn sms_kind(section: &Section<'_>, id: Option<&str>, keywords: bool) -> Option<C
 
 fn secrets(section: &Section<'_>) -> Option<Secrets> {
     let words = [("utf8", SecretEncoding::Utf8), ("hex", SecretEncoding::Hex), ("base64", SecretEncoding::Base64)];
-    let encoding = section.word("secret_encoding", &words).unwrap_or_default();
+    let encoding = section.word_or("secret_encoding", "utf8", &words);
     let given: Vec<SecretString> = section.secrets("secret");
     let asked = section.has("secrets") || section.has("secret_files");
     if !asked {
@@ -333,7 +337,10 @@ fn one_of(section: &Section<'_>, key: &str, all: Vec<Option<&NeighbourName>>) ->
             found.map(|found| (*found).clone())
         }
         (None, _) if broken => None,
-        (None, [only]) => Some((*only).clone()),
+        (None, [only]) => {
+            section.record(key, only.as_str());
+            Some((*only).clone())
+        }
         (None, []) => {
             section.problem(key, format!("there is no usable [[{key}]] table"), &format!("a [[{key}]] table"));
             None

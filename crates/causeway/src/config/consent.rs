@@ -14,7 +14,7 @@ const SWITCH: [(&str, bool); 2] = [("on", true), ("off", false)];
 
 /// Whether keywords are looked for at all; `default` where nothing is said.
 pub(super) fn switch(section: &Section<'_>, default: bool) -> bool {
-    section.word("consent", &SWITCH).unwrap_or(default)
+    section.word_or("consent", if default { "on" } else { "off" }, &SWITCH)
 }
 
 /// The keywords of a channel, and the answers to them; `None` where its platform sees to them itself.
@@ -38,8 +38,9 @@ pub(super) fn consent(section: &Section<'_>, default: bool, max_characters: usiz
 
 fn list(section: &Section<'_>, key: &str, keyword: Keyword) -> Vec<(String, Keyword)> {
     if !section.has(key) {
-        let common = Keyword::COMMON.iter().filter(|(_, common)| *common == keyword);
-        return common.map(|(word, keyword)| ((*word).to_owned(), *keyword)).collect();
+        let common = Keyword::COMMON.iter().filter(|(_, common)| *common == keyword).map(|(word, _)| *word);
+        section.record(key, common.clone().collect::<Vec<_>>());
+        return common.map(|word| (word.to_owned(), keyword)).collect();
     }
     let words = section.strings(key);
     if words.is_empty() && keyword == Keyword::Stop {

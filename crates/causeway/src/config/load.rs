@@ -7,9 +7,9 @@ use secrecy::SecretString;
 
 use super::problems::Problems;
 use super::section::{Section, Shared};
-use super::settings::{Admin, Config, Control, Expire, Http, LedgerSettings, Log, Stop, Tls};
+use super::settings::{Admin, Config, Control, Expire, Http, LedgerSettings, Log, Stop};
 use super::tree::{self, Source};
-use super::{check, mail, media, pull, show};
+use super::{check, mail, media, net, pull, show};
 
 /// A configuration that holds.
 #[derive(Debug)]
@@ -31,10 +31,12 @@ pub struct Loaded {
 pub fn load(source: &Source<'_>, read_secrets: bool) -> Result<Loaded, Problems> {
     let mut problems = Problems::new(source.file);
     let tree = tree::read(source, &mut problems);
+    let variables = tree.variables();
     let shared = Shared {
         problems: RefCell::new(problems),
         warnings: RefCell::default(),
         from_environment: tree.from_environment,
+        variables,
         read_secrets,
         effective: RefCell::default(),
         secret_files: RefCell::default(),
@@ -59,7 +61,7 @@ fn root(root: &Section<'_>) -> Option<Config> {
     let (broker, management, partitions, prefetch) = broker(root.section("broker"));
     let ledger = ledger(root.section("ledger"));
     let blobs = media::blobs(root.section("blobs"));
-    let net = net(root.section("net"));
+    let net = net::net(root.section("net"));
     let stop = stop(root.section("shutdown"));
     let expire = expire(root.section("expire"));
     let receipt_hold = {
@@ -121,7 +123,7 @@ fn http(section: Section<'_>) -> Option<Http> {
     let body_limit = section.size("body_limit", "1 MiB");
     let bad_signature_status = statuses("bad_signature_status", "401", &[401, 403, 503]);
     let unknown_channel_status = statuses("unknown_channel_status", "404", &[404, 503]);
-    let tls = tls(&section);
+    let tls = net::tls(&section);
     section.finish();
     Some(Http {
         listen,
@@ -131,20 +133,6 @@ fn http(section: Section<'_>) -> Option<Http> {
         bad_signature_status: bad_signature_status?,
         unknown_channel_status: unknown_channel_status?,
     })
-}
-
-/// `tls = { … }`, where it is; `None` is a problem that was told.
-pub(super) fn tls(section: &Section<'_>) -> Option<Option<Tls>> {
-    let tls = section.section("tls");
-    if !section.has("tls") {
-        return Some(None);
-    }
-    let cert_file = tls.required("cert_file", "the path of a PEM certificate chain");
-    let key_file = tls.required("key_file", "the path of a PEM private key");
-    let cert_file = cert_file.map(|path| tls.file("cert_file", &path));
-    let key_file = key_file.map(|path| tls.file("key_file", &path));
-    tls.finish();
-    Some(Some(Tls { cert_file: cert_file?, key_file: key_file? }))
 }
 
 fn admin(section: Section<'_>) -> Option<Admin> {
@@ -188,44 +176,22 @@ fn broker(section: Section<'_>) -> (Option<broker::Config>, Option<SecretString>
         let url = section.required_secret("url");
         let declare = section.boolean("declare", true);
         let replicas = section.value("replicas").is_some().then(|| section.integer("replicas", 3, 1..=15));
-        management = section.secret("management_url").filter(|url| management_url(&section, url));
-        let ca_file = {
-            let tls = section.section("tls");
-            let ca_file = tls.string("ca_file").map(|path| tls.file("ca_file", &path));
-            tls.finish();
-            ca_file
-        };
-        url.filter(|url| amqp_url(&section, url)).map(|url| {
+        management = section.secret("management_url").filter(|url| net::management_url(&section, url));
+        let ca_file = net::ca_file(&section);
+        section.without_effect(&["path"], "kind = \"rabbitmq\"");
+        url.filter(|url| net::amqp_url(&section, url)).map(|url| {
             let replicas = replicas.and_then(|replicas| u16::try_from(replicas).ok());
             broker::Config::RabbitMq(broker::RabbitMqConfig { url, ca_file, declare, replicas })
         })
     } else {
+        let others = ["url", "url_file", "declare", "replicas", "management_url", "management_url_file", "tls"];
+        section.without_effect(&others, "kind = \"embedded\"");
         let path = section.parsed("path", "data/broker", "the path of a folder", |text| Some(PathBuf::from(text)));
         Some(broker::Config::Embedded(broker::EmbeddedConfig { path }))
     };
     section.finish();
     let narrow = |number: u64| u16::try_from(number).expect("the range was checked");
     (found, management, narrow(partitions), narrow(prefetch))
-}
-
-fn management_url(section: &Section<'_>, url: &SecretString) -> bool {
-    use secrecy::ExposeSecret;
-    let url = url.expose_secret();
-    let fine = !section.shared.read_secrets || url.starts_with("http://") || url.starts_with("https://");
-    if !fine {
-        section.problem("management_url", "is no http or https URL", "https://user:password@host:15671");
-    }
-    fine
-}
-
-fn amqp_url(section: &Section<'_>, url: &SecretString) -> bool {
-    use secrecy::ExposeSecret;
-    let url = url.expose_secret();
-    let fine = !section.shared.read_secrets || url.starts_with("amqp://") || url.starts_with("amqps://");
-    if !fine {
-        section.problem("url", "is no AMQP URL", "amqp://user:password@host:5672/vhost, or amqps://…");
-    }
-    fine
 }
 
 fn ledger(section: Section<'_>) -> Option<LedgerSettings> {
@@ -236,28 +202,18 @@ fn ledger(section: Section<'_>) -> Option<LedgerSettings> {
     });
     let retain = section.duration("retain", "30d");
     let found = if sqlite {
+        section.without_effect(&["url", "url_file", "tls"], "kind = \"sqlite\"");
         let path = section.parsed("path", "data/ledger.db", "the path of a file", |text| Some(PathBuf::from(text)));
         Some(LedgerSettings::Sqlite { path, retain })
     } else {
         let url = section.required_secret("url");
-        let ca_file = {
-            let tls = section.section("tls");
-            let ca_file = tls.string("ca_file").map(|path| tls.file("ca_file", &path));
-            tls.finish();
-            ca_file
-        };
+        let ca_file = net::ca_file(&section);
+        section.without_effect(&["path"], "kind = \"postgres\"");
+        let url = url.filter(|url| net::ledger_url(&section, url));
         url.map(|url| LedgerSettings::Postgres { url, ca_file, retain })
     };
     section.finish();
     found
-}
-
-fn net(section: Section<'_>) -> runtime::HttpClientConfig {
-    let ca_files = section.strings("ca_files").iter().map(|path| section.file("ca_files", path)).collect();
-    let proxy = section.string("proxy");
-    let connect_timeout = section.duration("connect_timeout", "5s");
-    section.finish();
-    runtime::HttpClientConfig { connect_timeout, ca_files, proxy }
 }
 
 fn stop(section: Section<'_>) -> Stop {

@@ -28,11 +28,10 @@ pub(super) fn blobs(section: Section<'_>) -> Blobs {
         }
     };
     let signing_keys = section.secrets("signing_key");
-    // Says of a folder that every host sees it; nothing depends on it but the warning for one that no other host sees.
-    section.boolean("shared", false);
+    let shared = section.boolean("shared", false);
     let link_ttl = section.duration("link_ttl", "30d");
     section.finish();
-    Blobs { place, signing_keys, link_ttl }
+    Blobs { place, shared, signing_keys, link_ttl }
 }
 
 fn place(text: &str) -> Option<Place> {
@@ -97,18 +96,14 @@ const ATTACHED: &[&str] = &[
 ];
 
 pub(super) fn channel(section: &Section<'_>, is_mail: bool) -> Media {
-    let form = section.word("media", &[("link", Form::Link), ("rich-media", Form::RichMedia)]);
-    let types = section.strings("media_types");
+    let form = section.word_or("media", "link", &[("link", Form::Link), ("rich-media", Form::RichMedia)]);
+    let attached = if is_mail { ATTACHED } else { &[] };
+    let types = section.strings_or("media_types", &[TYPES, attached].concat());
     if types.iter().any(|one| !one.contains('/')) {
         section.problem("media_types", "holds what is no media type", "[\"image/jpeg\", \"image/png\"]");
     }
-    let attached = if is_mail { ATTACHED } else { &[] };
-    let types = match types.is_empty() {
-        true => TYPES.iter().chain(attached).map(|one| (*one).to_owned()).collect(),
-        false => types,
-    };
     let limit = section.size("media_limit", "25 MiB");
-    Media { form: form.unwrap_or(Form::Link), types, limit }
+    Media { form, types, limit }
 }
 
 /// What every carrier takes (`reference/netsapiens.md` 7).
@@ -118,9 +113,8 @@ const MOST_OF_A_PICTURE: u64 = 5 << 20;
 
 pub(super) fn mms(section: &Section<'_>) -> MmsSettings {
     let words = [("auto", Mms::Auto), ("always", Mms::Always), ("never", Mms::Never)];
-    let mode = section.word("mms", &words).unwrap_or(Mms::Auto);
-    let types = section.strings("mms_types");
-    let types = if types.is_empty() { MMS_TYPES.iter().map(|one| (*one).to_owned()).collect() } else { types };
+    let mode = section.word_or("mms", "auto", &words);
+    let types = section.strings_or("mms_types", MMS_TYPES);
     let limit = section.size("mms_limit", "1000000");
     if limit == 0 || limit > MOST_OF_A_PICTURE {
         section.problem(
@@ -143,6 +137,11 @@ pub(super) fn check_links(
     broker: Option<&broker::Config>,
     channels: &[Option<Channel>],
 ) {
+    if let (Place::Folder(_), false, Some(broker::Config::RabbitMq(_))) = (&blobs.place, blobs.shared, broker) {
+        let told = "is not true, and url names a folder: only this host serves the links made here; write shared = true where \
+                    every host sees the folder or there is no other, or url = \"s3://…\"";
+        root.warn("blobs.shared", told);
+    }
     let texts = |channel: &&Channel| matches!(channel.kind, ChannelKind::Sms { .. });
     if !channels.iter().flatten().any(|channel| texts(&channel)) {
         return;

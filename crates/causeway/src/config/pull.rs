@@ -6,8 +6,9 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
-use super::section::{Section, parse_duration};
+use super::section::Section;
 use super::settings::{Http, LedgerSettings, Provider, ProviderKind, Pull};
+use super::units::{parse_duration, written};
 
 /// How often sessions are looked through where that is the only way in.
 const ONLY_WAY: Duration = Duration::from_secs(60);
@@ -49,7 +50,8 @@ pub(super) fn settle(
     providers: &mut [Option<Provider>],
 ) {
     let public = http.is_none_or(|http| http.public_url.is_some());
-    for provider in providers.iter_mut().flatten() {
+    for (index, provider) in providers.iter_mut().enumerate() {
+        let Some(provider) = provider else { continue };
         let ProviderKind::NetSapiens(settings) = &mut provider.kind else { continue };
         let pull = &mut settings.pull;
         let key = |key: &str| format!("provider \"{}\".{key}", provider.name);
@@ -60,10 +62,15 @@ pub(super) fn settle(
                 "public_url = \"https://…\" under [http], or poll = \"60s\" instead",
             );
         }
-        pull.max_inbound_age = Some(age(root, &key("max_inbound_age"), pull.max_inbound_age, ledger));
-        pull.subscribe = Some(pull.subscribe.unwrap_or(public));
-        if !public {
-            pull.poll = pull.poll.or(Some(ONLY_WAY));
+        let age = age(root, &key("max_inbound_age"), pull.max_inbound_age, ledger);
+        pull.max_inbound_age = Some(age);
+        root.record(&format!("provider.{index}.max_inbound_age"), written(age));
+        let subscribe = pull.subscribe.unwrap_or(public);
+        pull.subscribe = Some(subscribe);
+        root.record(&format!("provider.{index}.subscribe"), subscribe);
+        if pull.poll.is_none() && !public {
+            pull.poll = Some(ONLY_WAY);
+            root.record(&format!("provider.{index}.poll"), written(ONLY_WAY));
         }
     }
 }

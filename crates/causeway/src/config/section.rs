@@ -1,20 +1,24 @@
 //! Reads one table, key by key, into types, and remembers every problem on the way.
 
 use std::cell::RefCell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use secrecy::SecretString;
 use serde_json::{Map, Value};
 
 use super::problems::Problems;
+use super::tree;
+use super::units::{parse_duration, parse_size};
 
 /// What all sections of one configuration share.
 pub(super) struct Shared {
     pub(super) problems: RefCell<Problems>,
     pub(super) warnings: RefCell<Vec<String>>,
-    pub(super) from_environment: BTreeSet<String>,
+    /// Paths whose value is text from the environment.
+    pub(super) from_environment: BTreeMap<String, String>,
+    /// The variables they came from, by what problems call the key.
+    pub(super) variables: BTreeMap<String, String>,
     /// Whether secret files are read.
     pub(super) read_secrets: bool,
     /// What is in force, key by key, for `config show`.
@@ -44,7 +48,10 @@ impl<'a> Section<'a> {
     }
 
     pub(super) fn problem(&self, key: &str, what: impl Into<String>, instead: &str) {
-        self.shared.problems.borrow_mut().add(&self.at(key), what.into(), instead);
+        let at = self.at(key);
+        let value = self.table.and_then(|table| table.get(key));
+        let variable = tree::variable(&self.shared.variables, &at, value);
+        self.shared.problems.borrow_mut().add(variable.unwrap_or(&at), what.into(), instead);
     }
 
     pub(super) fn warn(&self, key: &str, what: &str) {
@@ -52,7 +59,7 @@ impl<'a> Section<'a> {
     }
 
     /// Notes what is in force for a key.
-    fn record(&self, key: &str, value: impl Into<Value>) {
+    pub(super) fn record(&self, key: &str, value: impl Into<Value>) {
         self.shared.effective.borrow_mut().push((join(&self.path, key), value.into()));
     }
 
@@ -96,8 +103,7 @@ impl<'a> Section<'a> {
                 self.problem(key, "must be an array of tables", &format!("[[{key}]]"));
                 return None;
             };
-            let name = table.get("name").or_else(|| table.get("id")).and_then(Value::as_str);
-            let label = name.map_or_else(|| format!("{key}[{index}]"), |name| format!("{key} \"{name}\""));
+            let label = tree::label(key, index, table);
             let path = format!("{}.{index}", join(&self.path, key));
             Some(Section { path, label, table: Some(table), known: RefCell::default(), shared: self.shared })
         };
@@ -117,6 +123,15 @@ impl<'a> Section<'a> {
         }
     }
 
+    /// Text that something else stands in for where it is missing.
+    pub(super) fn string_or(&self, key: &str, default: Option<&str>) -> Option<String> {
+        let found = self.string(key);
+        if let (None, Some(default)) = (&found, default) {
+            self.record(key, default);
+        }
+        found.or_else(|| default.map(str::to_owned))
+    }
+
     pub(super) fn required(&self, key: &str, instead: &str) -> Option<String> {
         let found = self.string(key);
         match &found {
@@ -129,7 +144,7 @@ impl<'a> Section<'a> {
 
     /// Whether the value came from the environment, where everything is text.
     fn as_text(&self, key: &str) -> bool {
-        self.shared.from_environment.contains(&join(&self.path, key))
+        self.shared.from_environment.contains_key(&join(&self.path, key))
     }
 
     pub(super) fn boolean(&self, key: &str, default: bool) -> bool {
@@ -200,16 +215,6 @@ impl<'a> Section<'a> {
         self.parsed(key, default, "a size such as \"1 MiB\"", parse_size)
     }
 
-    /// A file the process will read at its start, which is a problem now when it cannot.
-    pub(super) fn file(&self, key: &str, path: &str) -> PathBuf {
-        if self.shared.read_secrets
-            && let Err(error) = std::fs::File::open(path)
-        {
-            self.problem(key, format!("names {path}, which cannot be read: {error}"), "a file this process may read");
-        }
-        PathBuf::from(path)
-    }
-
     pub(super) fn path(&self, key: &str) -> Option<PathBuf> {
         self.string(key).map(PathBuf::from)
     }
@@ -225,15 +230,34 @@ impl<'a> Section<'a> {
         known.map(|(_, value)| *value)
     }
 
+    /// One of a closed set of words, `default` among them, which is in force where there is none.
+    pub(super) fn word_or<T: Copy>(&self, key: &str, default: &str, words: &[(&str, T)]) -> T {
+        let usual = words.iter().find(|(word, _)| *word == default).expect("the default is one of the words");
+        if self.value(key).is_none() {
+            self.record(key, default);
+        }
+        self.word(key, words).unwrap_or(usual.1)
+    }
+
     pub(super) fn strings(&self, key: &str) -> Vec<String> {
         let found = self.list(key);
-        if !found.is_empty() {
+        if self.has(key) {
             self.record(key, found.clone());
         }
         found
     }
 
-    fn list(&self, key: &str) -> Vec<String> {
+    /// A list of texts; one that is missing or empty is `default`.
+    pub(super) fn strings_or(&self, key: &str, default: &[&str]) -> Vec<String> {
+        let found = self.strings(key);
+        if !found.is_empty() {
+            return found;
+        }
+        self.record(key, default.to_vec());
+        default.iter().map(|one| (*one).to_owned()).collect()
+    }
+
+    pub(super) fn list(&self, key: &str) -> Vec<String> {
         match self.value(key) {
             None => Vec::new(),
             Some(Value::String(text)) if self.as_text(key) => {
@@ -249,83 +273,11 @@ impl<'a> Section<'a> {
         }
     }
 
-    /// A secret given as `key`, or as `key_file`.
-    pub(super) fn secret(&self, key: &str) -> Option<SecretString> {
-        let file_key = format!("{key}_file");
-        match (self.private_string(key), self.path(&file_key)) {
-            (Some(_), Some(_)) => {
-                self.problem(key, format!("is given twice, also as {file_key}"), "one of the two");
-                None
-            }
-            (Some(secret), None) => self.usable(key, secret),
-            (None, Some(path)) => self.secret_file(&file_key, &path),
-            (None, None) => None,
+    /// Lets keys of another kind stand, so that an overridden `kind` needs no other file; whoever wrote them is told.
+    pub(super) fn without_effect(&self, keys: &[&str], with: &str) {
+        for key in keys.iter().filter(|key| self.value(key).is_some()) {
+            self.warn(key, &format!("has no effect with {with}"));
         }
-    }
-
-    /// Text that is never recorded as it is.
-    fn private_string(&self, key: &str) -> Option<String> {
-        let value = self.value(key)?;
-        self.record(key, "***");
-        if !value.is_string() {
-            self.problem(key, "must be text", "it in quotation marks");
-        }
-        value.as_str().map(str::to_owned)
-    }
-
-    /// The secret of a command itself, which is read also where no other is. Whoever may not read it is told by the process it asks.
-    pub(super) fn own_secret(&self, key: &str) -> Option<SecretString> {
-        let given = self.secret(key)?;
-        if self.shared.read_secrets {
-            return Some(given);
-        }
-        let read = self.path(&format!("{key}_file")).and_then(|path| std::fs::read_to_string(path).ok());
-        Some(read.map_or(given, |text| SecretString::from(text.trim_end_matches(['\r', '\n']).to_owned())))
-    }
-
-    pub(super) fn required_secret(&self, key: &str) -> Option<SecretString> {
-        if !self.has(key) && !self.has(&format!("{key}_file")) {
-            self.problem(key, "is missing", &format!("{key}_file = \"/run/secrets/…\""));
-        }
-        self.secret(key)
-    }
-
-    /// Secrets given as `{stem}s = […]` and `{stem}_files = […]`.
-    pub(super) fn secrets(&self, stem: &str) -> Vec<SecretString> {
-        let (plain_key, file_key) = (format!("{stem}s"), format!("{stem}_files"));
-        let plain = self.list(&plain_key);
-        if !plain.is_empty() {
-            self.record(&plain_key, vec!["***"; plain.len()]);
-        }
-        let plain: Vec<SecretString> = plain.into_iter().filter_map(|secret| self.usable(&plain_key, secret)).collect();
-        let files = self.strings(&file_key).into_iter().map(PathBuf::from);
-        plain.into_iter().chain(files.filter_map(|path| self.secret_file(&file_key, &path))).collect()
-    }
-
-    fn secret_file(&self, key: &str, path: &std::path::Path) -> Option<SecretString> {
-        self.shared.secret_files.borrow_mut().push(path.to_owned());
-        if !self.shared.read_secrets {
-            return Some(SecretString::from("not read"));
-        }
-        match std::fs::read_to_string(path) {
-            Ok(text) => {
-                let cut = text.strip_suffix('\n').map_or(text.as_str(), |cut| cut.strip_suffix('\r').unwrap_or(cut));
-                self.usable(key, cut.to_owned())
-            }
-            Err(error) => {
-                let instead = "the path of a file this process may read (or check with --without-secrets)";
-                self.problem(key, format!("{} cannot be read: {error}", path.display()), instead);
-                None
-            }
-        }
-    }
-
-    fn usable(&self, key: &str, secret: String) -> Option<SecretString> {
-        if secret.is_empty() {
-            self.problem(key, "holds an empty secret", "a secret of at least one character");
-            return None;
-        }
-        Some(SecretString::from(secret))
     }
 
     /// Every key nobody asked for is a problem; the nearest real one is named.
@@ -350,43 +302,4 @@ impl<'a> Section<'a> {
 
 fn join(path: &str, key: &str) -> String {
     if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
-}
-
-/// `500ms`, `30s`, `5m`, `4h`, `30d`, and sums of them.
-pub(crate) fn parse_duration(text: &str) -> Option<Duration> {
-    let span: jiff::Span = text.trim().parse().ok()?;
-    let length = span.to_duration(jiff::SpanRelativeTo::days_are_24_hours()).ok()?;
-    Duration::try_from(length).ok()
-}
-
-/// `512 KiB`, `1 MiB`, `25 MiB`; a bare number is bytes.
-fn parse_size(text: &str) -> Option<u64> {
-    let text = text.trim();
-    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let (number, unit) = text.split_at(digits);
-    let factor: u64 = match unit.trim() {
-        "" | "B" => 1,
-        "KiB" => 1 << 10,
-        "MiB" => 1 << 20,
-        "GiB" => 1 << 30,
-        _ => return None,
-    };
-    number.parse::<u64>().ok()?.checked_mul(factor)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn durations_and_sizes() {
-        assert_eq!(parse_duration("30s"), Some(Duration::from_secs(30)));
-        assert_eq!(parse_duration("30d"), Some(Duration::from_secs(30 * 86_400)));
-        assert_eq!(parse_duration("1h 30m"), Some(Duration::from_secs(5_400)));
-        assert_eq!(parse_duration("-5s"), None);
-        assert_eq!(parse_duration("soon"), None);
-        assert_eq!(parse_size("1 MiB"), Some(1 << 20));
-        assert_eq!(parse_size("10"), Some(10));
-        assert_eq!(parse_size("1 MB"), None);
-    }
 }

@@ -134,6 +134,8 @@ impl LedgerSettings {
 pub struct Blobs {
     /// Where files are kept.
     pub place: blobs::Place,
+    /// Whether every host sees it, where it is a folder.
+    pub shared: bool,
     /// What signs links; the first signs, all verify. None: made up where the broker is embedded.
     pub signing_keys: Vec<SecretString>,
     /// How long a link is good.

@@ -56,3 +56,47 @@ fn element(at: &mut Value, index: usize) -> &mut Value {
     }
     &mut list[index]
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::config::tests::{SMALL, read};
+
+    #[test]
+    fn what_nobody_wrote_is_shown_as_it_is_in_force() {
+        let text = SMALL.replace("domain =", "consent = \"off\"\ndomain =");
+        let shown = read(&text, &[]).unwrap_or_else(|problems| panic!("{problems}")).shown;
+        let all: toml::Table = toml::from_str(&shown).unwrap();
+        for (array, key, expected) in [
+            ("genesys", "media_signature", "whole_body"),
+            ("genesys", "open_media_body", "data"),
+            ("provider", "poll", "1m"),
+            ("provider", "max_inbound_age", "72h"),
+            ("channel", "name", "sales"),
+            ("channel", "number", "0123456789"),
+            ("channel", "genesys", "main"),
+            ("channel", "provider", "crexendo"),
+            ("channel", "consent", "off"),
+            ("channel", "media", "link"),
+            ("channel", "mms", "auto"),
+            ("channel", "when_unsure", "park"),
+            ("channel", "secret_encoding", "utf8"),
+            ("channel", "inbound", "messages"),
+        ] {
+            let found = all[array][0].get(key).and_then(toml::Value::as_str);
+            assert_eq!(found, Some(expected), "{array}.{key} in:\n{shown}");
+        }
+        let provider = &all["provider"][0];
+        assert_eq!(provider["subscribe"].as_bool(), Some(false), "there is no public URL");
+        let list = |value: &toml::Value| -> Vec<String> {
+            value.as_array().into_iter().flatten().filter_map(toml::Value::as_str).map(str::to_owned).collect()
+        };
+        assert_eq!(list(&provider["reconcile"]["at"]), ["5s", "20s", "60s"]);
+        let channel = &all["channel"][0];
+        assert_eq!(list(&channel["help_words"]), ["HELP"]);
+        assert!(list(&channel["stop_words"]).contains(&"STOP".to_owned()), "{shown}");
+        assert_eq!(list(&channel["mms_types"]), ["image/jpeg", "image/png", "image/gif"]);
+        assert!(list(&channel["media_types"]).contains(&"application/pdf".to_owned()), "{shown}");
+        let unnamed = read(&SMALL.replace("name = \"sales\"\n", ""), &[]).unwrap().shown;
+        assert!(unnamed.contains("name = \"0123456789\""), "{unnamed}");
+    }
+}

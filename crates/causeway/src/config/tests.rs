@@ -5,7 +5,7 @@ use super::*;
 /// The sample of the design's section 3.2, key for key: every key printed there is accepted.
 const CONTRACT: &str = include_str!("../../tests/contract.toml");
 
-const SMALL: &str = r#"
+pub(super) const SMALL: &str = r#"
 [[genesys]]
 name = "main"
 base_url = "https://nexus.example.com/nexus/v3"
@@ -26,7 +26,7 @@ user = "9000"
 secrets = ["s3cret-material"]
 "#;
 
-fn read(text: &str, environment: &[(&str, &str)]) -> Result<Loaded, Problems> {
+pub(super) fn read(text: &str, environment: &[(&str, &str)]) -> Result<Loaded, Problems> {
     let environment = environment.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
     load(&Source { file: "c.toml", text, environment }, false)
 }
@@ -160,7 +160,56 @@ fn problems_of_the_environment_name_the_variable() {
         ),
         "{told}"
     );
-    assert!(told.contains("broker.partitions: must be a whole number from 1 to 256"), "{told}");
+    assert!(told.contains("CAUSEWAY__BROKER__PARTITIONS: must be a whole number from 1 to 256"), "{told}");
+    // By name in a list, found only after every table was read, and of a key that is none.
+    let told = problems(
+        &format!("[expire]\nreplies = \"soon\"\n{SMALL}"),
+        &[
+            ("CAUSEWAY__CHANNEL__SALES__MAX_SEGMENTS", "many"),
+            ("CAUSEWAY__PROVIDER__CREXENDO__MAX_INBOUND_AGE", "40d"),
+            ("CAUSEWAY__BROKR__PREFETCH", "4"),
+            ("CAUSEWAY__EXPIRE__INBUOND", "4h"),
+        ],
+    );
+    for expected in [
+        "CAUSEWAY__CHANNEL__SALES__MAX_SEGMENTS: must be a whole number from 1 to 1000",
+        "CAUSEWAY__PROVIDER__CREXENDO__MAX_INBOUND_AGE: must be shorter than ledger.retain",
+        "CAUSEWAY__BROKR__PREFETCH: is not a key of this table; write `broker`",
+        "CAUSEWAY__EXPIRE__INBUOND: is not a key of this table; write `inbound`",
+        "c.toml: expire.replies: cannot be read",
+    ] {
+        assert!(told.contains(expected), "missing: {expected}\nin:\n{told}");
+    }
+}
+
+#[test]
+fn keys_of_another_kind_may_stay_and_are_warned_of() {
+    let warned = |variable: &str, kind: &str| {
+        let loaded = read(CONTRACT, &[(variable, kind)]).unwrap_or_else(|problems| panic!("{problems}"));
+        let about = |warning: &&String| warning.contains("has no effect with");
+        loaded.warnings.iter().filter(about).cloned().collect::<Vec<_>>()
+    };
+    assert_eq!(
+        warned("CAUSEWAY__BROKER__KIND", "embedded"),
+        [
+            "broker.url_file: has no effect with kind = \"embedded\"",
+            "broker.declare: has no effect with kind = \"embedded\""
+        ]
+    );
+    assert_eq!(warned("CAUSEWAY__LEDGER__KIND", "sqlite"), ["ledger.url_file: has no effect with kind = \"sqlite\""]);
+    assert_eq!(
+        warned("CAUSEWAY__CHANNEL__COMPANY_COM__INBOUND", "messages"),
+        ["channel \"company.com\".open_media_service: has no effect with inbound = \"messages\""]
+    );
+    assert_eq!(warned("CAUSEWAY__BROKER__PATH", "b"), ["broker.path: has no effect with kind = \"rabbitmq\""]);
+    assert_eq!(warned("CAUSEWAY__LEDGER__PATH", "l"), ["ledger.path: has no effect with kind = \"postgres\""]);
+    let login = "auth = { kind = \"jwt\", client_id = \"c\", client_secret = \"s\", username = \"u\", password = \"p\", key_file = \"/k\" }";
+    let loaded = read(&SMALL.replace("auth = { kind = \"api-key\", key = \"k3y-material\" }", login), &[]);
+    let warnings = loaded.unwrap_or_else(|problems| panic!("{problems}")).warnings;
+    let expected = "provider \"crexendo\".auth.key_file: has no effect with kind = \"jwt\"";
+    assert!(warnings.iter().any(|warning| warning == expected), "{warnings:?}");
+    let told = problems(CONTRACT, &[("CAUSEWAY__BROKER__KIND", "embedded"), ("CAUSEWAY__BROKER__DECLRE", "true")]);
+    assert!(told.contains("CAUSEWAY__BROKER__DECLRE: is not a key of this table"), "{told}");
 }
 
 #[test]
@@ -305,6 +354,21 @@ fn links_that_cannot_be_made_are_warned_of() {
     assert_eq!(warned(SMALL), ["http.public_url"], "an embedded broker makes its key up");
     assert_eq!(warned(&format!("{rabbit}{SMALL}")), ["http.public_url", "blobs.signing_key_files"]);
     assert_eq!(warned(&format!("{public}{keys}{rabbit}{SMALL}")), [""; 0]);
+}
+
+#[test]
+fn a_folder_that_no_other_host_sees_is_warned_of() {
+    let warned = |broker: &str, blobs: &str| {
+        let text = format!("[broker]\n{broker}\n[blobs]\n{blobs}\n{SMALL}");
+        let loaded = read(&text, &[]).unwrap_or_else(|problems| panic!("{problems}"));
+        let about = |warning: &&String| warning.starts_with("blobs.shared: is not true, and url names a folder");
+        loaded.warnings.iter().filter(about).count()
+    };
+    let rabbit = "kind = \"rabbitmq\"\nurl = \"amqp://host\"";
+    assert_eq!(warned(rabbit, ""), 1);
+    assert_eq!(warned(rabbit, "shared = true"), 0);
+    assert_eq!(warned(rabbit, "url = \"s3://bucket\""), 0);
+    assert_eq!(warned("kind = \"embedded\"", ""), 0, "there is one process");
 }
 
 #[test]

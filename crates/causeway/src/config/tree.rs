@@ -1,6 +1,6 @@
 //! The layers of a configuration, file under environment, as one tree.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use config::{ConfigError, FileFormat, Value as Layer, ValueKind};
 use serde_json::{Map, Value};
@@ -20,8 +20,40 @@ pub struct Source<'a> {
 /// The merged tree.
 pub(super) struct Tree {
     pub(super) root: Map<String, Value>,
-    /// Paths whose value is text from the environment, and takes the type of its key.
-    pub(super) from_environment: BTreeSet<String>,
+    /// Paths whose value is text from the environment and takes the type of its key, with the variables it came from.
+    pub(super) from_environment: BTreeMap<String, String>,
+}
+
+impl Tree {
+    /// The variables, by what problems call their keys.
+    pub(super) fn variables(&self) -> BTreeMap<String, String> {
+        let called = |path: &str| {
+            let mut parts = path.splitn(3, '.');
+            let (array, index, rest) = (parts.next()?, parts.next()?.parse::<usize>().ok()?, parts.next()?);
+            let table = self.root.get(array)?.get(index)?.as_object()?;
+            Some(format!("{}.{rest}", label(array, index, table)))
+        };
+        let paths = self.from_environment.iter();
+        paths.map(|(path, variable)| (called(path).unwrap_or_else(|| path.clone()), variable.clone())).collect()
+    }
+}
+
+/// What problems call a table of an array: its name rather than its index.
+pub(super) fn label(array: &str, index: usize, table: &Map<String, Value>) -> String {
+    let name = table.get("name").or_else(|| table.get("id")).and_then(Value::as_str);
+    name.map_or_else(|| format!("{array}[{index}]"), |name| format!("{array} \"{name}\""))
+}
+
+/// The variable that a value came from; of a table, one of those that alone made it.
+pub(super) fn variable<'v>(
+    variables: &'v BTreeMap<String, String>,
+    at: &str,
+    value: Option<&Value>,
+) -> Option<&'v str> {
+    let Some(Value::Object(table)) = value else { return variables.get(at).map(String::as_str) };
+    let mut found = table.iter().map(|(key, value)| variable(variables, &format!("{at}.{key}"), Some(value)));
+    let first = found.next()??;
+    found.all(|other| other.is_some()).then_some(first)
 }
 
 const PREFIX: &str = "CAUSEWAY__";
@@ -36,7 +68,7 @@ pub(super) fn read(source: &Source<'_>, problems: &mut Problems) -> Tree {
             Map::new()
         }
     };
-    let mut tree = Tree { root, from_environment: BTreeSet::new() };
+    let mut tree = Tree { root, from_environment: BTreeMap::new() };
     for (variable, value) in &source.environment {
         if let Some(keys) = variable.strip_prefix(PREFIX) {
             overlay(&mut tree, variable, keys, value, problems);
@@ -79,7 +111,7 @@ fn overlay(tree: &mut Tree, variable: &str, keys: &str, value: &str, problems: &
     } else {
         let path = keys.join(".");
         if insert(&mut tree.root, &keys, value) {
-            tree.from_environment.insert(path);
+            tree.from_environment.insert(path, variable.to_owned());
         } else {
             problems.add(variable, "goes through a key that is no table".to_owned(), "the keys of the reference");
         }
@@ -94,7 +126,8 @@ fn overlay_named(tree: &mut Tree, variable: &str, keys: &[String], value: &str, 
         let name = table.get("name").or_else(|| table.get("id")).and_then(Value::as_str).unwrap_or_default().to_owned();
         if variable_form(&name) == keys[1] && keys.len() > 2 {
             if insert(table, &keys[2..], value) {
-                tree.from_environment.insert(format!("{}.{index}.{}", keys[0], keys[2..].join(".")));
+                let path = format!("{}.{index}.{}", keys[0], keys[2..].join("."));
+                tree.from_environment.insert(path, variable.to_owned());
                 return;
             }
             problems.add(variable, "goes through a key that is no table".to_owned(), "the keys of the reference");

@@ -4,7 +4,7 @@ use std::time::Duration;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 use tokio::task::JoinSet;
 use tokio_postgres::config::TargetSessionAttrs;
 use tokio_postgres::{Client, Config, Error};
@@ -24,15 +24,11 @@ pub(super) struct Dial {
 impl Dial {
     /// Reads the URL; what is wrong with it is told without quoting it.
     pub(super) fn new(settings: &PostgresConfig) -> Result<Self, String> {
-        // Every certificate is verified, chain and name, so the two stricter words of libpq say no more than `require`.
-        let url = settings.url.expose_secret().replace("sslmode=verify-full", "sslmode=require");
-        let url = url.replace("sslmode=verify-ca", "sslmode=require");
-        let told = "ledger.url cannot be read; write postgresql://user:password@host:5432/database?sslmode=require, \
-                    with special characters of the password as %xx";
-        let mut config: Config = url.parse().map_err(|_| told.to_owned())?;
-        if config.get_hosts().is_empty() {
-            return Err("ledger.url names no host".to_owned());
-        }
+        let mut config = read_url(&settings.url).map_err(|what| {
+            let instead = "postgresql://user:password@host:5432/database?sslmode=require, with special characters of the \
+                           password as %xx";
+            format!("ledger.url {what}; write {instead}")
+        })?;
         config.application_name("causeway").connect_timeout(CONNECT_WITHIN).keepalives_idle(Duration::from_secs(30));
         if config.get_target_session_attrs() == TargetSessionAttrs::Any {
             config.target_session_attrs(TargetSessionAttrs::ReadWrite);
@@ -56,6 +52,18 @@ impl Dial {
         });
         Ok((client, driver))
     }
+}
+
+/// Whom a URL names; what is wrong with it is told without quoting it.
+pub(crate) fn read_url(url: &SecretString) -> Result<Config, &'static str> {
+    // Every certificate is verified, chain and name, so the two stricter words of libpq say no more than `require`.
+    let url = url.expose_secret().replace("sslmode=verify-full", "sslmode=require");
+    let url = url.replace("sslmode=verify-ca", "sslmode=require");
+    let config: Config = url.parse().map_err(|_| "cannot be read")?;
+    if config.get_hosts().is_empty() {
+        return Err("names no host");
+    }
+    Ok(config)
 }
 
 fn tls(ca_file: Option<&Path>) -> Result<ClientConfig, String> {

@@ -31,6 +31,7 @@ use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
 pub(crate) use book::{Book, Wants};
+pub(crate) use dial::read_url;
 pub(crate) use store::Store;
 
 /// Milliseconds since 1970: how every time is kept.

@@ -7,7 +7,7 @@ use ipnet::IpNet;
 
 use super::settings::Listen;
 use crate::config::section::Section;
-use crate::config::{Tls, load};
+use crate::config::{Tls, load, net};
 
 /// A company's own networks, and this machine.
 const OWN: &[&str] = &["127.0.0.0/8", "::1/128", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7"];
@@ -16,7 +16,7 @@ const OWN: &[&str] = &["127.0.0.0/8", "::1/128", "10.0.0.0/8", "172.16.0.0/12", 
 pub(super) fn read(section: &Section<'_>) -> Option<Listen> {
     let address = section.has("listen").then(|| load::address(section, "listen", "0.0.0.0:2525"));
     let allow = allow(section);
-    let tls = load::tls(section);
+    let tls = net::tls(section);
     let require_tls = section.boolean("require_tls", false);
     let limits = limits(section);
     if require_tls && !section.has("tls") {
@@ -36,13 +36,12 @@ pub(super) fn read(section: &Section<'_>) -> Option<Listen> {
 }
 
 fn allow(section: &Section<'_>) -> Option<Vec<IpNet>> {
-    let given = section.strings("allow");
-    if section.has("allow") && given.is_empty() {
+    let given = if section.has("allow") { section.strings("allow") } else { section.strings_or("allow", OWN) };
+    if given.is_empty() {
         section.problem("allow", "is empty, so nobody could send", "[\"10.0.0.0/8\"], the hosts of your mail servers");
         return None;
     }
-    let all: Vec<&str> = if given.is_empty() { OWN.to_vec() } else { given.iter().map(String::as_str).collect() };
-    let read: Option<Vec<IpNet>> = all.into_iter().map(network).collect();
+    let read: Option<Vec<IpNet>> = given.iter().map(|one| network(one)).collect();
     if read.is_none() {
         section.problem("allow", "holds what is no network", "[\"10.0.0.0/8\", \"192.0.2.7\"]");
     }

@@ -9,7 +9,9 @@ use secrecy::ExposeSecret;
 use super::settings::{Dkim, EmailProvider, ListUnsubscribe};
 use super::{listen, server};
 use crate::config::section::Section;
-use crate::config::{Channel, ChannelKind, DeliveredWhen, Http, LedgerSettings, Provider, ProviderKind, pull};
+use crate::config::{
+    Channel, ChannelKind, DeliveredWhen, Http, LedgerSettings, Provider, ProviderKind, net, pull, units,
+};
 
 pub(in crate::config) fn read(section: &Section<'_>) -> Option<EmailProvider> {
     let smtp = section.has("smtp").then(|| server::smtp(section));
@@ -43,7 +45,8 @@ pub(in crate::config) fn read(section: &Section<'_>) -> Option<EmailProvider> {
     let max_inbound_age = section.has("max_inbound_age").then(|| section.duration("max_inbound_age", "3d"));
     let catch_up_from: Option<Timestamp> = pull::catch_up_from(section);
     let spool = section.parsed("spool", "data/spool", "the path of a folder", |text| Some(PathBuf::from(text)));
-    let ca_files = section.strings("ca_files").iter().map(|path| section.file("ca_files", path)).collect();
+    let ca_files =
+        section.strings("ca_files").iter().map(|path| net::certificates(section, "ca_files", path)).collect();
     Some(EmailProvider {
         smtp: smtp.map_or(Some(None), |smtp| smtp.map(Some))?,
         imap: imap.map_or(Some(None), |imap| imap.map(Some))?,
@@ -135,7 +138,8 @@ pub(in crate::config) fn settle(
     signs: bool,
 ) {
     let public_url = http.and_then(|http| http.public_url.as_deref());
-    for provider in providers.iter_mut().flatten() {
+    for (index, provider) in providers.iter_mut().enumerate() {
+        let Some(provider) = provider else { continue };
         let ProviderKind::Email(settings) = &mut provider.kind else { continue };
         let own: Vec<&Channel> =
             channels.iter().flatten().filter(|channel| channel.provider == provider.name).collect();
@@ -143,15 +147,18 @@ pub(in crate::config) fn settle(
         let ids: Vec<String> = own.iter().map(|channel| channel.id.as_str().to_lowercase()).collect();
         if settings.domains.is_empty() {
             settings.domains.clone_from(&ids);
+            root.record(&format!("provider.{index}.domains"), ids.clone());
         } else if own.len() > 1 && settings.domains.iter().any(|domain| !ids.contains(domain)) {
             let told = "holds a domain that is the id of none of its channels, and there are several";
             root.problem(&key("domains"), told, "the ids of its channels; or leave it out");
         }
         if settings.hello.is_empty() {
             settings.hello = hello(public_url, settings.bounce_address.as_deref());
+            root.record(&format!("provider.{index}.hello"), settings.hello.as_str());
         }
         let age = pull::age(root, &key("max_inbound_age"), settings.max_inbound_age, ledger);
         settings.max_inbound_age = Some(age);
+        root.record(&format!("provider.{index}.max_inbound_age"), units::written(age));
         let leaves = |channel: &&&Channel| matches!(&channel.kind, ChannelKind::Email(kind) if kind.list_unsubscribe != ListUnsubscribe::Off);
         if let Some(channel) = own.iter().find(leaves).filter(|_| !signs) {
             let told = "needs a key that signs it, which is made up only where the broker is embedded";

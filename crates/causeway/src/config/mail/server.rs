@@ -53,10 +53,7 @@ pub(super) fn smtp(provider: &Section<'_>) -> Option<Smtp> {
 pub(super) fn imap(provider: &Section<'_>) -> Option<Imap> {
     let section = provider.section("imap");
     let server = server(&section, &IMAP, true);
-    let mut mailboxes = section.strings("mailboxes");
-    if mailboxes.is_empty() {
-        mailboxes = vec!["INBOX".to_owned()];
-    }
+    let mailboxes = section.strings_or("mailboxes", &["INBOX"]);
     if mailboxes.iter().any(|name| name.is_empty() || name.chars().any(char::is_control)) {
         section.problem("mailboxes", "holds what is no name of a mailbox", "[\"INBOX\"]");
     }
@@ -83,7 +80,7 @@ fn server(section: &Section<'_>, protocol: &Protocol, needs_login: bool) -> Opti
         }
         place
     });
-    let plain = section.word("tls", &[("required", false), ("none", true)]).unwrap_or(false);
+    let plain = section.word_or("tls", "required", &[("required", false), ("none", true)]);
     let connect_timeout = section.duration("connect_timeout", "15s");
     let user = section.string("user").or_else(|| place.as_ref().and_then(|place| place.user.clone()));
     let login = login(section, user);

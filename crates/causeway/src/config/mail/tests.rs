@@ -57,6 +57,21 @@ fn little_is_needed_for_mail() {
     assert_eq!((kind.email_as, kind.list_unsubscribe), (EmailAs::Email, ListUnsubscribe::Off));
     assert!(!loaded.shown.contains("pa55"), "{}", loaded.shown);
     assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);
+    let shown: toml::Table = toml::from_str(&loaded.shown).unwrap();
+    let [provider, channel] = ["provider", "channel"].map(|array| shown[array][0].clone());
+    for (table, key, expected) in [
+        (&provider["smtp"], "tls", "required"),
+        (&provider, "hello", "company.com"),
+        (&provider, "max_inbound_age", "72h"),
+        (&channel, "when_unsure", "resend"),
+        (&channel, "inbound", "messages"),
+        (&channel, "email_as", "email"),
+        (&channel, "list_unsubscribe", "off"),
+    ] {
+        assert_eq!(table.get(key).and_then(toml::Value::as_str), Some(expected), "{key} in:\n{}", loaded.shown);
+    }
+    assert_eq!(provider["domains"][0].as_str(), Some("company.com"));
+    assert!(provider["allow"].as_array().is_some_and(|allow| allow.len() > 1));
 }
 
 #[test]

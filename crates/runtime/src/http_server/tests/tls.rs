@@ -52,5 +52,5 @@ fn files_that_do_not_serve_are_named() {
     assert!(error("nowhere.pem", "server.key").contains("nowhere.pem"));
     assert!(error("server.pem", "make.sh").contains("make.sh"));
     assert!(error("authority.pem", "server.key").contains("do not fit"));
-    assert!(error("make.sh", "server.key").contains("make.sh holds no PEM certificate"));
+    assert!(error("make.sh", "server.key").contains("make.sh holds no certificate in PEM"));
 }
