@@ -85,7 +85,8 @@ pub(crate) struct Settings {
     pub(crate) more: String,
     /// How the provider is logged in to; by its key where it says nothing.
     pub(crate) auth: Option<&'static str>,
-    /// More keys of the provider, and of the channel.
+    /// More keys of the tenant, of the provider, and of the channel.
+    pub(crate) tenant: &'static str,
     pub(crate) provider: &'static str,
     pub(crate) channel: &'static str,
 }
@@ -107,6 +108,7 @@ impl Settings {
             expire_inbound: "72h",
             more: String::new(),
             auth: None,
+            tenant: "",
             provider: "subscribe = false",
             channel: "",
         }
@@ -156,7 +158,7 @@ impl Settings {
     }
 
     fn neighbours(&self, genesys: &GenesysSim, netsapiens: &NetSapiensSim) -> String {
-        let Self { delivered_when, provider, channel, .. } = self;
+        let Self { delivered_when, tenant, provider, channel, .. } = self;
         let auth = self.auth.map_or_else(|| format!("kind = \"api-key\", key = \"{API_KEY}\""), str::to_owned);
         let (genesys, netsapiens) = (genesys.base_url(), netsapiens.base_url());
         format!(
@@ -166,6 +168,7 @@ impl Settings {
             base_url = "{genesys}"
             ccid = "{CCID}"
             api_key = "{OPEN_MEDIA_KEY}"
+            {tenant}
             [[provider]]
             name = "crexendo"
             kind = "netsapiens"

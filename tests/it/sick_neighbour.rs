@@ -17,7 +17,7 @@ use crate::settings::{Queues, Settings};
 use crate::world::World;
 use crate::world::on_both_brokers;
 
-on_both_brokers!(a_provider_that_is_down, a_channel_that_is_refused,);
+on_both_brokers!(a_provider_that_is_down, a_channel_that_is_refused, messages_and_receipts_keep_to_one_pace,);
 
 /// What waits for the provider that is down.
 const WAITING: usize = 100_000;
@@ -206,4 +206,21 @@ async fn a_channel_that_is_refused(queues: Queues) {
     })
     .await;
     compare("a channel that is refused", &alone, &beside);
+}
+
+/// A tenant is given its pace by a process, whichever of its roles call it.
+async fn messages_and_receipts_keep_to_one_pace(queues: Queues) {
+    const EACH: u32 = 10;
+    let world = World::with(Settings { tenant: "pace = \"5/s\"", ..Settings::on(queues) }).await;
+    let began = Instant::now();
+    for number in 0..EACH {
+        let consumer = format!("1312555{number:04}");
+        world.text(&consumer, "hello");
+        world.reply(&consumer, "hello back");
+    }
+    world.agent_sees(EACH.into()).await;
+    world.receipts_told(EACH.into()).await;
+    let least = Duration::from_millis(200) * (2 * EACH - 1);
+    assert!(began.elapsed() >= least, "{} calls in {:?}", 2 * EACH, began.elapsed());
+    world.end().await;
 }

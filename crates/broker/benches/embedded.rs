@@ -4,14 +4,13 @@
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints its table")]
 
-use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use broker::{Broker, Config, Consume, Done, EmbeddedConfig, Failure, Handle, Rejection, Topology};
+use broker::{Broker, Config, Consume, Done, EmbeddedConfig, Failure, Handle, Paces, Rejection, Topology};
 use model::{
     Address, Arrival, ArrivalPath, ChannelName, InboundMessage, MessageId, NeighbourName, PhoneNumber, Private, TraceId,
 };
@@ -158,7 +157,7 @@ fn consume() -> Consume {
         expire: Duration::from_secs(86_400),
         max_attempts: 5,
         backoff: Backoff { base: Duration::from_millis(10), cap: Duration::from_secs(1) },
-        paces: HashMap::new(),
+        paces: Paces::default(),
     }
 }
 

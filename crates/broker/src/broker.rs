@@ -8,6 +8,7 @@ use model::{Family, MessageId, Queued, Taken, TraceId};
 use runtime::{Clock, Shutdown};
 use tokio::sync::watch;
 
+use crate::engine::Lamps;
 use crate::source::{Lost, Source};
 use crate::{
     Config, Consume, DeadLetterReport, Envelope, Handle, Letter, OpenError, PublishError, QueueName, QueueReport, Sift,
@@ -23,6 +24,7 @@ pub struct Broker {
     inner: Inner,
     topology: Arc<Topology>,
     clock: Clock,
+    lamps: Lamps,
 }
 
 #[derive(Clone)]
@@ -45,7 +47,7 @@ impl Broker {
             Config::RabbitMq(config) => Inner::RabbitMq(rabbitmq::Connection::open(&config, topology).await?),
             Config::Embedded(config) => Inner::Embedded(embedded::Store::open(&config, topology, clock.clone()).await?),
         };
-        Ok(Self { inner, topology: known, clock })
+        Ok(Self { inner, topology: known, clock, lamps: Lamps::default() })
     }
 
     /// Publishes a message and returns when it is stored durably.
@@ -119,6 +121,10 @@ impl Broker {
 
     pub(crate) const fn clock(&self) -> &Clock {
         &self.clock
+    }
+
+    pub(crate) const fn lamps(&self) -> &Lamps {
+        &self.lamps
     }
 
     /// Whether messages can be stored, and if not why.

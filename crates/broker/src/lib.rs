@@ -30,6 +30,6 @@ pub use error::{OpenError, PublishError};
 pub use handle::{Done, Failure, Foresight, Handle, Rejection};
 pub use letters::{Letter, Sift, Sifted, Sifting};
 pub use management::{Management, policies};
-pub use pace::Pace;
+pub use pace::{Pace, Paces};
 pub use report::{QueueReport, State};
 pub use topology::{QueueName, Topology};

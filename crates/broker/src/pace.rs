@@ -1,4 +1,9 @@
+use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
+
+use tokio::sync::Mutex;
+use tokio::time::Instant;
 
 /// How many calls a target is given: `10/s`, `600/m`, `1000/h`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,8 +26,36 @@ impl Pace {
     }
 
     /// From one call to the next.
-    pub(crate) const fn interval(self) -> Duration {
+    const fn interval(self) -> Duration {
         self.interval
+    }
+}
+
+/// The paces of targets, by their names. Clones keep to each of them together: whichever consumers of a process call a target,
+/// it is given no more.
+#[derive(Debug, Clone, Default)]
+pub struct Paces {
+    beats: Arc<HashMap<String, Beat>>,
+}
+
+/// The pace of one target, as all its callers share it.
+#[derive(Debug, Clone)]
+pub(crate) struct Beat {
+    pub(crate) interval: Duration,
+    /// When the next call may be made; held by the one that makes it.
+    pub(crate) next: Arc<Mutex<Instant>>,
+}
+
+impl Paces {
+    pub(crate) fn of(&self, target: &str) -> Option<Beat> {
+        self.beats.get(target).cloned()
+    }
+}
+
+impl FromIterator<(String, Pace)> for Paces {
+    fn from_iter<I: IntoIterator<Item = (String, Pace)>>(paces: I) -> Self {
+        let beat = |pace: Pace| Beat { interval: pace.interval(), next: Arc::new(Mutex::new(Instant::now())) };
+        Self { beats: Arc::new(paces.into_iter().map(|(target, pace)| (target, beat(pace))).collect()) }
     }
 }
 

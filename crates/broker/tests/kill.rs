@@ -10,7 +10,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use broker::{Broker, Config, Consume, Done, EmbeddedConfig, Failure, Handle, OpenError, Rejection, Topology};
+use broker::{Broker, Config, Consume, Done, EmbeddedConfig, Failure, Handle, OpenError, Paces, Rejection, Topology};
 use model::{
     Address, Arrival, ArrivalPath, ChannelName, Family, InboundMessage, MessageId, NeighbourName, PhoneNumber, Private,
     TraceId,
@@ -140,7 +140,7 @@ async fn drain(broker: &Broker) -> HashMap<u32, Vec<u64>> {
         expire: Duration::from_secs(3600),
         max_attempts: 5,
         backoff: Backoff { base: Duration::from_millis(10), cap: Duration::from_secs(1) },
-        paces: HashMap::new(),
+        paces: Paces::default(),
     };
     let mut count = collect.count.subscribe();
     let all = async {

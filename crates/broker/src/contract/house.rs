@@ -1,6 +1,6 @@
 //! What the suite is played in; tests of one kind of broker play in it too.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::{
-    Broker, Config, Consume, DeadLetterReport, Done, Failure, Handle, QueueReport, Rejection, State, Topology,
+    Broker, Config, Consume, DeadLetterReport, Done, Failure, Handle, Paces, QueueReport, Rejection, State, Topology,
 };
 
 /// Nothing in the suite takes as long as this unless it is broken.
@@ -86,7 +86,7 @@ pub fn consume() -> Consume {
         expire: Duration::from_secs(3600),
         max_attempts: 5,
         backoff: Backoff { base: Duration::from_millis(1), cap: Duration::from_millis(5) },
-        paces: HashMap::new(),
+        paces: Paces::default(),
     }
 }
 

@@ -8,12 +8,15 @@ use std::time::Duration;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep_until};
 
-use crate::Pace;
+use crate::Paces;
 use accounts::{Accounts, Paused, account_of};
+use lamps::Lamp;
+pub(crate) use lamps::Lamps;
 use pass::Pass;
-use turns::{Turns, turns};
+use turns::{Turn, Turns, turns};
 
 mod accounts;
+mod lamps;
 mod pass;
 mod turns;
 
@@ -38,7 +41,8 @@ const FAULT_PROBE: Duration = Duration::from_secs(60);
 pub(super) struct Gates {
     accounts: Arc<Accounts>,
     gates: Mutex<HashMap<String, Arc<Gate>>>,
-    paces: HashMap<String, Pace>,
+    paces: Paces,
+    lamps: Lamps,
     /// Messages a refused target may hold.
     held: usize,
     /// Calls at a time on one tenant or account. All that is in hand of all partitions would be a connection each.
@@ -64,11 +68,12 @@ pub(super) enum Told<'a> {
 }
 
 impl Gates {
-    pub(super) fn new(paces: HashMap<String, Pace>, prefetch: u16, paused: Paused) -> Self {
+    pub(super) fn new(paces: Paces, prefetch: u16, paused: Paused, lamps: Lamps) -> Self {
         Self {
             accounts: Arc::new(Accounts::new(paused)),
             gates: Mutex::default(),
             paces,
+            lamps,
             held: usize::from(prefetch / 4).max(1),
             calls: usize::from(prefetch).max(1),
         }
@@ -79,7 +84,8 @@ impl Gates {
         if let Some(gate) = gates.get(target) {
             return Arc::clone(gate);
         }
-        let gate = Arc::new(Gate::new(target, self.paces.get(target).copied(), self.calls));
+        let gate =
+            Arc::new(Gate::new(target, self.paces.of(target).map(Turns::new), self.lamps.of(target), self.calls));
         gates.insert(target.to_owned(), Arc::clone(&gate));
         gate
     }
@@ -101,21 +107,29 @@ impl Gates {
     /// the call, so it is asked behind the breakers, or all that waited for one would go at once.
     async fn turn_and_place(&self, passes: &mut [Pass]) -> Result<Option<OwnedSemaphorePermit>, Faulty> {
         let Some(account) = passes.last().map(|pass| Arc::clone(&pass.gate)) else { return Ok(None) };
+        let mut held = Vec::new();
         loop {
-            let turns = turns(passes).await;
+            turns(passes, &mut held).await;
             let place = match Arc::clone(&account.places).try_acquire_owned() {
                 Ok(place) => Some(place),
                 Err(_) => {
                     give_back(passes);
+                    // Another role of this process may call it meanwhile: its places are its own.
+                    held.iter_mut().for_each(Turn::lend);
                     Arc::clone(&account.places).acquire_owned().await.ok()
                 }
             };
             // With the place in hand: who gave it up for each probe would never come to probe a crowded account.
-            if passes.iter_mut().all(Pass::holds_again) {
-                turns.into_iter().for_each(turns::Turn::take);
+            let leave = passes.iter_mut().all(Pass::holds_again);
+            if leave && held.iter_mut().all(Turn::holds_again) {
+                held.into_iter().for_each(Turn::take);
                 return Ok(place);
             }
-            drop((turns, place));
+            drop(place);
+            if leave {
+                continue;
+            }
+            held.clear();
             for index in 0..passes.len() {
                 if !passes[index].holds_again() {
                     give_back(passes);
@@ -188,7 +202,7 @@ struct Gate {
     state: Mutex<State>,
     changed: Notify,
     places: Arc<Semaphore>,
-    open: metrics::Gauge,
+    open: Lamp,
 }
 
 struct State {
@@ -222,12 +236,9 @@ impl Drop for Waiting<'_> {
 }
 
 impl Gate {
-    fn new(name: &str, pace: Option<Pace>, calls: usize) -> Self {
-        let open = metrics::gauge!("causeway_breaker_open", "target" => name.to_owned());
-        open.set(0.0);
+    fn new(name: &str, turns: Option<Turns>, open: Lamp, calls: usize) -> Self {
         let state =
             State { mode: Mode::Closed, in_a_row: 0, recent: VecDeque::new(), wait: FIRST, fault: None, waiting: 0 };
-        let turns = pace.map(|pace| Turns::new(pace.interval()));
         let places = Arc::new(Semaphore::new(calls));
         Self { name: name.to_owned(), turns, state: Mutex::new(state), changed: Notify::new(), places, open }
     }
@@ -302,7 +313,7 @@ impl Gate {
 
     fn set(&self, state: &mut State, mode: Mode) {
         state.mode = mode;
-        self.open.set(if mode == Mode::Closed { 0.0 } else { 1.0 });
+        self.open.set(mode != Mode::Closed);
         self.changed.notify_waiters();
     }
 }

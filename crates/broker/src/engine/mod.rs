@@ -18,7 +18,9 @@ use model::{NeighbourName, Taken};
 use runtime::{Backoff, Shutdown};
 use tokio::task::JoinSet;
 
-use crate::{Broker, Handle, Pace, QueueName};
+pub(crate) use gate::Lamps;
+
+use crate::{Broker, Handle, Paces, QueueName};
 use gate::Gates;
 use meters::Meters;
 use session::{End, Session};
@@ -38,7 +40,7 @@ pub struct Consume {
     /// Waits between tries.
     pub backoff: Backoff,
     /// How many calls a target is given; those not named, as many as there are.
-    pub paces: HashMap<String, Pace>,
+    pub paces: Paces,
 }
 
 /// Waits between subscriptions that are lost.
@@ -54,7 +56,7 @@ pub(crate) async fn consume<M: Taken, H: Handle<M>>(
     let known: HashSet<QueueName> = broker.topology().work_queues().into_iter().collect();
     let told = Arc::clone(&handler);
     let paused = Box::new(move |account: &str, paused: bool| told.paused(account, paused));
-    let gates = Arc::new(Gates::new(consume.paces.clone(), consume.prefetch, paused));
+    let gates = Arc::new(Gates::new(consume.paces.clone(), consume.prefetch, paused, broker.lamps().clone()));
     let mut loops = JoinSet::new();
     for neighbour in &consume.neighbours {
         for partition in 0..broker.topology().partitions {

@@ -1,4 +1,3 @@
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +12,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::Consume;
-use crate::{Broker, Config, Done, EmbeddedConfig, Failure, Foresight, Handle, Rejection, Topology};
+use crate::{Broker, Config, Done, EmbeddedConfig, Failure, Foresight, Handle, Paces, Rejection, Topology};
 
 const DEADLINE: Duration = Duration::from_secs(30);
 
@@ -28,7 +27,7 @@ fn consume(neighbour: NeighbourName) -> Consume {
         expire: Duration::from_secs(86_400),
         max_attempts: 3,
         backoff: Backoff { base: Duration::from_millis(1), cap: Duration::from_millis(5) },
-        paces: HashMap::new(),
+        paces: Paces::default(),
     }
 }
 

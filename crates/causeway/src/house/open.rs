@@ -1,9 +1,9 @@
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::Context;
-use broker::{Broker, Consume, Pace, Topology};
+use broker::{Broker, Consume, Paces, Topology};
 use ledger::{Ledger, LedgerError, PostgresConfig, SqliteConfig, TimeSource};
 use runtime::admin::{OwnThread, serve_on_own_thread};
 use runtime::{AlarmKind, Backoff, Clock, Health, HttpClient, Metrics, Shutdown, Tasks, run_upkeep};
@@ -297,6 +297,8 @@ fn spawn_consumers(tasks: &mut Tasks, roles: &BTreeSet<Role>, ledger: &Ledger, p
         paces,
     };
     let (broker, ledger, clock) = (parts.broker.clone(), ledger.clone(), parts.clock.clone());
+    // One for both roles that call tenants: a pace is what the process keeps to.
+    let tenants = tenant_paces(config);
     let (store, links) = (parts.directories.store.clone(), parts.directories.media_links.subscribe());
     if roles.contains(&Role::GenesysOutbound) || roles.contains(&Role::ConsumerOutbound) {
         let swept = media::sweep(store.clone(), config.blobs.link_ttl, parts.shutdown.clone());
@@ -310,7 +312,7 @@ fn spawn_consumers(tasks: &mut Tasks, roles: &BTreeSet<Role>, ledger: &Ledger, p
         };
         tasks.spawn("idle tasks", genesys_outbound::end_idle_tasks(idle, parts.shutdown.clone()));
         let settings = genesys_outbound::Config {
-            consume: consume(config.genesys_names(), config.expire.inbound, tenant_paces(config)),
+            consume: consume(config.genesys_names(), config.expire.inbound, tenants.clone()),
             quiet: quiet_channels(config, parts.health),
         };
         let directory = parts.directories.genesys.subscribe();
@@ -334,7 +336,7 @@ fn spawn_consumers(tasks: &mut Tasks, roles: &BTreeSet<Role>, ledger: &Ledger, p
         tasks.spawn(Role::ConsumerOutbound.word(), consumer_outbound::run(settings, deps, parts.shutdown.clone()));
     }
     if roles.contains(&Role::ReceiptEmitter) {
-        let consume = consume(config.genesys_names(), config.expire.receipts, tenant_paces(config));
+        let consume = consume(config.genesys_names(), config.expire.receipts, tenants);
         let settings = receipt_emitter::Config { consume, hold: config.receipt_hold };
         let directory = parts.directories.genesys.subscribe();
         let deps = receipt_emitter::Deps { directory, broker, ledger, clock };
@@ -343,11 +345,11 @@ fn spawn_consumers(tasks: &mut Tasks, roles: &BTreeSet<Role>, ledger: &Ledger, p
 }
 
 /// By the names the rooms give their targets.
-fn tenant_paces(config: &Config) -> HashMap<String, Pace> {
+fn tenant_paces(config: &Config) -> Paces {
     config.genesys.iter().filter_map(|tenant| Some((tenant.name.to_string(), tenant.pace?))).collect()
 }
 
-fn provider_paces(config: &Config) -> HashMap<String, Pace> {
+fn provider_paces(config: &Config) -> Paces {
     let accounts = config.providers.iter().filter_map(|account| Some((account.name.to_string(), account.pace?)));
     let numbers = config.channels.iter().filter_map(|channel| {
         Some((consumer_outbound::number_target(&channel.provider, &channel.name), channel.pace?))

@@ -3,22 +3,32 @@ use tokio::time::advance;
 
 use super::accounts::ACCOUNT_WINDOW;
 use super::*;
+use crate::Pace;
 
 fn gates() -> Gates {
-    Gates::new(HashMap::new(), 16, Box::new(|_, _| {}))
+    paced(Paces::default())
 }
 
-fn targets(names: &[&str]) -> Vec<String> {
+/// The gates of one role of a process, which keep to these paces.
+pub(super) fn paced(paces: Paces) -> Gates {
+    Gates::new(paces, 16, Box::new(|_, _| {}), Lamps::default())
+}
+
+pub(super) fn paces(target: &str, pace: &str) -> Paces {
+    Paces::from_iter([(target.to_owned(), Pace::parse(pace).expect("it is a pace"))])
+}
+
+pub(super) fn targets(names: &[&str]) -> Vec<String> {
     names.iter().map(|name| (*name).to_owned()).collect()
 }
 
-const DOWN: Told<'_> = Told::Trouble { target: "crexendo", after: None };
+pub(super) const DOWN: Told<'_> = Told::Trouble { target: "crexendo", after: None };
 
-async fn call(gates: &Gates, names: &[&str], told: &Told<'_>) {
+pub(super) async fn call(gates: &Gates, names: &[&str], told: &Told<'_>) {
     gates.pass(&targets(names)).await.expect("nothing is refused").told(told);
 }
 
-fn may_call(gates: &Gates, names: &[&str]) -> bool {
+pub(super) fn may_call(gates: &Gates, names: &[&str]) -> bool {
     gates.pass(&targets(names)).now_or_never().is_some()
 }
 
@@ -136,8 +146,7 @@ async fn a_refused_target_holds_a_quarter_and_not_for_long() {
 
 #[tokio::test(start_paused = true)]
 async fn a_pace_spreads_calls() {
-    let pace = Pace::parse("10/s").expect("it is a pace");
-    let gates = Gates::new(HashMap::from([("crexendo".to_owned(), pace)]), 16, Box::new(|_, _| {}));
+    let gates = paced(paces("crexendo", "10/s"));
     let began = Instant::now();
     for _ in 0..21 {
         call(&gates, &["crexendo"], &Told::Well).await;
@@ -149,8 +158,7 @@ async fn a_pace_spreads_calls() {
 
 #[tokio::test(start_paused = true)]
 async fn who_gives_up_waiting_spends_no_turn() {
-    let pace = Pace::parse("1/s").expect("it is a pace");
-    let gates = Gates::new(HashMap::from([("number".to_owned(), pace)]), 16, Box::new(|_, _| {}));
+    let gates = paced(paces("number", "1/s"));
     call(&gates, &["number", "crexendo"], &Told::Well).await;
     let began = Instant::now();
     let given_up = (0..1_000).filter(|_| !may_call(&gates, &["number", "crexendo"])).count();
@@ -161,8 +169,7 @@ async fn who_gives_up_waiting_spends_no_turn() {
 
 #[tokio::test(start_paused = true)]
 async fn what_waited_for_a_breaker_keeps_to_the_pace() {
-    let pace = Pace::parse("1/s").expect("it is a pace");
-    let gates = Arc::new(Gates::new(HashMap::from([("number".to_owned(), pace)]), 16, Box::new(|_, _| {})));
+    let gates = Arc::new(paced(paces("number", "1/s")));
     for _ in 0..5 {
         call(&gates, &["crexendo"], &DOWN).await;
     }
@@ -187,7 +194,7 @@ fn told_gates() -> (Gates, Arc<Mutex<Vec<bool>>>) {
         assert_eq!(account, "main");
         ear.lock().unwrap().push(paused);
     };
-    (Gates::new(HashMap::new(), 16, Box::new(paused)), told)
+    (Gates::new(Paces::default(), 16, Box::new(paused), Lamps::default()), told)
 }
 
 async fn refused(gates: &Gates, channel: &str) {

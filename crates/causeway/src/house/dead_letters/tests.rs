@@ -1,8 +1,7 @@
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use broker::{Broker, Consume, Done, EmbeddedConfig, Failure, Handle, QueueName, Rejection, Topology};
+use broker::{Broker, Consume, Done, EmbeddedConfig, Failure, Handle, Paces, QueueName, Rejection, Topology};
 use jiff::{SignedDuration, Timestamp};
 use ledger::{Begin, Effect, Ledger, Outcome, SqliteConfig};
 use model::{
@@ -93,7 +92,7 @@ impl House {
             expire: 4 * HOUR,
             max_attempts: 1,
             backoff: Backoff { base: HOUR, cap: HOUR },
-            paces: HashMap::new(),
+            paces: Paces::default(),
         };
         let broker = self.letters.broker.clone();
         let dead = async {
