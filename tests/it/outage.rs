@@ -7,7 +7,9 @@ use serde_json::json;
 use test_support::{PostgresServer, RabbitNode, Version, own_nodes};
 use tokio::task::block_in_place;
 
+use crate::neighbours::SOON;
 use crate::settings::{Books, COMPANY, Queues, Settings};
+use crate::town::{Bridge, Town};
 use crate::world::World;
 
 const CONSUMER: &str = "13125550142";
@@ -155,4 +157,69 @@ async fn a_broker_that_dies_is_told_and_comes_back() {
     assert_eq!(world.seen_by_agent(CONSUMER), ["accepted before"]);
     assert_eq!(world.on_phone(CONSUMER).len(), 1);
     world.end().await;
+}
+
+/// Waits until a process is as ready as this, able to store messages, and says of its consumers what it must.
+async fn consumers(bridge: &Bridge, ready: bool, says: &[&str]) {
+    let deadline = Instant::now() + SOON;
+    let mut ticks = tokio::time::interval(Duration::from_millis(100));
+    loop {
+        ticks.tick().await;
+        let body = bridge.readyz().await;
+        let line = |name: &str| body["components"].as_array()?.iter().find(|line| line["name"] == json!(name)).cloned();
+        let (consumers, broker) = (line("consumers").expect("its line"), line("broker").expect("its line"));
+        assert_eq!(consumers["required"], json!(true));
+        let told = consumers["detail"].as_str().unwrap_or_default();
+        let right = consumers["ready"] == json!(ready) && says.iter().all(|part| told.contains(part));
+        if right && body["ready"] == json!(ready) && broker["ready"] == json!(true) {
+            let gauge = bridge.metric("causeway_role_ready", "consumer-outbound").await;
+            assert_eq!(gauge, f64::from(u8::from(ready)), "{body}");
+            return;
+        }
+        assert!(Instant::now() < deadline, "never {says:?}: {body}");
+    }
+}
+
+/// Whoever can store messages and consumes none is of no use as a process of queue roles.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_queue_role_that_consumes_nothing_is_unready() {
+    if !own_nodes() {
+        return;
+    }
+    let node = block_in_place(|| RabbitNode::start(Version::V43));
+    let town = Town::on(Queues::RabbitMq(node.url("/"))).await;
+    let first = town.start_role("consumer-outbound").await;
+    // Of each partition one of the two is the active consumer, and both are ready.
+    let second = town.start_replica("second", "consumer-outbound", town.settings.queues.clone()).await;
+    for bridge in [&first, &second] {
+        consumers(bridge, true, &[]).await;
+    }
+
+    let queue = "causeway.replies.crexendo.0";
+    block_in_place(|| node.delete_queue("/", queue));
+    for bridge in [&first, &second] {
+        let named = format!("1 of 4 queues are not consumed, {queue} for one: ");
+        consumers(bridge, false, &[&named, "run `causeway topology apply`"]).await;
+    }
+    let config = town.whole().display().to_string();
+    let applied = town.run(&["topology", "apply", "--config", &config]).await;
+    assert!(applied.status.success(), "{}", String::from_utf8_lossy(&applied.stderr));
+    for bridge in [&first, &second] {
+        consumers(bridge, true, &[]).await;
+    }
+
+    // Everything but these may be read, and the permission of who consumes already is not asked for again.
+    let others = r"^(causeway|amq\..*|causeway\.(inbound|receipts|dead)\..*)$";
+    block_in_place(|| node.rabbitmqctl(&["set_permissions", "-p", "/", "guest", ".*", ".*", others]));
+    block_in_place(|| node.rabbitmqctl(&["close_all_connections", "a test of permissions"]));
+    for bridge in [&first, &second] {
+        consumers(bridge, false, &["4 of 4 queues", "refused", "rabbitmqctl set_permissions"]).await;
+    }
+    block_in_place(|| node.rabbitmqctl(&["set_permissions", "-p", "/", "guest", ".*", ".*", ".*"]));
+    for bridge in [&first, &second] {
+        consumers(bridge, true, &[]).await;
+    }
+    for bridge in [first, second] {
+        assert!(bridge.terminate().await.success());
+    }
 }

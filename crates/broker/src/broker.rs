@@ -8,11 +8,12 @@ use model::{Family, MessageId, Queued, Taken, TraceId};
 use runtime::{Clock, Shutdown};
 use tokio::sync::watch;
 
+use crate::consumers::Roster;
 use crate::engine::Lamps;
 use crate::source::{Lost, Source};
 use crate::{
-    Config, Consume, DeadLetterReport, Envelope, Handle, Letter, OpenError, PublishError, QueueName, QueueReport, Sift,
-    Sifted, Sifting, State, Topology, embedded, engine, rabbitmq,
+    Config, Consume, Consumers, DeadLetterReport, Envelope, Handle, Letter, OpenError, PublishError, QueueName,
+    QueueReport, Sift, Sifted, Sifting, State, Topology, embedded, engine, rabbitmq,
 };
 
 /// A webhook is answered within two seconds whatever the broker does, so storing must end before that.
@@ -24,6 +25,7 @@ pub struct Broker {
     inner: Inner,
     topology: Arc<Topology>,
     clock: Clock,
+    roster: Roster,
     lamps: Lamps,
 }
 
@@ -47,7 +49,8 @@ impl Broker {
             Config::RabbitMq(config) => Inner::RabbitMq(rabbitmq::Connection::open(&config, topology).await?),
             Config::Embedded(config) => Inner::Embedded(embedded::Store::open(&config, topology, clock.clone()).await?),
         };
-        Ok(Self { inner, topology: known, clock, lamps: Lamps::default() })
+        let roster = Roster::new(clock.clone());
+        Ok(Self { inner, topology: known, clock, roster, lamps: Lamps::default() })
     }
 
     /// Publishes a message and returns when it is stored durably.
@@ -123,8 +126,17 @@ impl Broker {
         &self.clock
     }
 
+    pub(crate) const fn roster(&self) -> &Roster {
+        &self.roster
+    }
+
     pub(crate) const fn lamps(&self) -> &Lamps {
         &self.lamps
+    }
+
+    /// Which queues are consumed by way of this handle and its clones, and which are not, and why.
+    pub fn consumers(&self) -> watch::Receiver<Consumers> {
+        self.roster.watch()
     }
 
     /// Whether messages can be stored, and if not why.

@@ -5,6 +5,7 @@
 
 mod broker;
 mod config;
+mod consumers;
 #[cfg(feature = "contract")]
 pub mod contract;
 mod dead;
@@ -23,6 +24,7 @@ mod topology;
 
 pub use broker::Broker;
 pub use config::{Config, EmbeddedConfig, RabbitMqConfig};
+pub use consumers::{Away, Consumers};
 pub use dead::{DeadLetterReport, DeadReason};
 pub use engine::Consume;
 pub use envelope::Envelope;

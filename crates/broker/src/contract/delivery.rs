@@ -1,10 +1,10 @@
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, join_all};
-use model::NeighbourName;
+use model::{Family, NeighbourName};
 use tokio::sync::watch;
 
-use super::house::{House, consume, message};
-use crate::{Config, Done, Failure, PublishError};
+use super::house::{House, consume, message, soon, topology};
+use crate::{Config, Consumers, Done, Failure, PublishError};
 
 fn done() -> BoxFuture<'static, Result<Done, Failure>> {
     async { Ok(Done::Done) }.boxed()
@@ -22,6 +22,22 @@ pub async fn publish_then_consume(config: Config) {
     house.publish(&message(2, 1)).await;
     consumer.until_done(2).await;
     assert_eq!(consumer.stop().await.tries, [(1, 1), (2, 1)]);
+    house.empty().await;
+}
+
+/// Whoever consumes tells of each of its queues that it is subscribed to.
+pub async fn queues_that_are_consumed_are_told(config: Config) {
+    let house = House::open(&config).await;
+    let mut consumers = house.broker.consumers();
+    assert!(consumers.borrow().of(Family::Inbound).is_none(), "nobody has begun");
+    let consumer = house.consume(consume(), |_, _| done());
+    let all = usize::from(topology().partitions);
+    let subscribed = |known: &Consumers| {
+        known.of(Family::Inbound).is_some_and(|queues| queues.len() == all && queues.values().all(Option::is_none))
+    };
+    soon("every queue subscribed", consumers.wait_for(subscribed)).await.expect("a broker that lives");
+    assert!(consumers.borrow().of(Family::Replies).is_none(), "nobody consumes these");
+    consumer.stop().await;
     house.empty().await;
 }
 

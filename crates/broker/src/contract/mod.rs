@@ -19,6 +19,7 @@ macro_rules! contract_suite {
     ($callback:ident) => {
         $callback! {
             publish_then_consume,
+            queues_that_are_consumed_are_told,
             order_within_conversation,
             conversations_flow_past_a_waiting_one,
             prefetch_bounds_what_is_in_hand,

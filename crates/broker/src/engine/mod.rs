@@ -57,6 +57,7 @@ pub(crate) async fn consume<M: Taken, H: Handle<M>>(
     let told = Arc::clone(&handler);
     let paused = Box::new(move |account: &str, paused: bool| told.paused(account, paused));
     let gates = Arc::new(Gates::new(consume.paces.clone(), consume.prefetch, paused, broker.lamps().clone()));
+    broker.roster().begin(M::QUEUES);
     let mut loops = JoinSet::new();
     for neighbour in &consume.neighbours {
         for partition in 0..broker.topology().partitions {
@@ -64,6 +65,7 @@ pub(crate) async fn consume<M: Taken, H: Handle<M>>(
             anyhow::ensure!(known.contains(&queue), "{queue} is not a queue of this installation");
             let worker = Worker {
                 meters: Meters::of(&queue),
+                seat: broker.roster().seat(M::QUEUES, queue.clone()),
                 queue,
                 handler: Arc::clone(&handler),
                 gates: Arc::clone(&gates),
@@ -91,14 +93,18 @@ async fn read<M: Taken, H: Handle<M>>(broker: Broker, worker: Arc<Worker<M, H>>)
             () = worker.shutdown.stopping() => return,
         };
         let end = match subscribed {
-            Ok(source) => Session::new(Arc::clone(&worker), source, &mut carried).run(&mut losses).await,
+            Ok(source) => {
+                worker.seat.subscribed();
+                Session::new(Arc::clone(&worker), source, &mut carried).run(&mut losses).await
+            }
             Err(lost) => End::Lost(lost),
         };
         worker.meters.idle();
         match end {
             End::Stopped => return,
-            End::HandedBack => {}
+            End::HandedBack => worker.seat.lost("it was handed back and is being subscribed anew"),
             End::Lost(lost) => {
+                worker.seat.lost(&lost.0);
                 losses = losses.saturating_add(1);
                 // The first of a row is news; the rest are its repetition until a message comes again.
                 if losses == 1 {

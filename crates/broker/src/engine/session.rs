@@ -213,6 +213,10 @@ impl<'a, M: Taken, H: Handle<M>> Session<'a, M, H> {
 
     /// Takes and starts nothing more. A fault outweighs a reason to stop, because it forbids settling.
     fn drain(&mut self, why: End) {
+        if let End::Lost(lost) = &why {
+            // Told now: what is in hand may take its time before the queue is subscribed anew.
+            self.worker.seat.lost(&lost.0);
+        }
         if self.draining.is_none() || matches!(why, End::Lost(_)) {
             self.draining = Some(why);
         }

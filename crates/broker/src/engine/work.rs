@@ -12,6 +12,7 @@ use tracing::Instrument;
 
 use super::gate::{Faulty, Gates, LONGEST_ASKED, Passes, Told};
 use super::meters::Meters;
+use crate::consumers::Seat;
 use crate::source::{Content, DeadLetter, Delivery};
 use crate::{Consume, DeadReason, Done, Envelope, Failure, Handle, QueueName, Rejection};
 
@@ -34,6 +35,7 @@ pub(super) struct Worker<M, H> {
     pub(super) shutdown: Shutdown,
     pub(super) consume: Consume,
     pub(super) meters: Meters,
+    pub(super) seat: Seat,
     pub(super) message: PhantomData<fn() -> M>,
 }
 

@@ -10,9 +10,9 @@ use model::Family;
 use runtime::Shutdown;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
-use tokio::time::Instant;
 use uuid::Uuid;
 
+use super::consuming::{Consuming, Consumption};
 use super::link::{self, News, RECONNECT, Watch, answered};
 use super::presence::{Mouth, Presence};
 use super::share::Wish;
@@ -34,7 +34,7 @@ struct Shared {
     stop: Shutdown,
     state: watch::Receiver<State>,
     publishing: Publishers,
-    consuming: Links,
+    consuming: Consumption,
     /// A message could not be stored though the topology was right when it was looked at.
     doubt: Arc<Notify>,
     /// This replica, among those that play the same role.
@@ -52,13 +52,8 @@ pub(super) struct Publisher {
     messages: Channel,
 }
 
-/// The consuming connections, one after the other.
-pub(super) type Links = watch::Receiver<Option<Arc<lapin::Connection>>>;
-
 /// A topology that is wrong is looked at again this often, for somebody may have mended it.
-const LOOK_AGAIN: Duration = Duration::from_secs(5);
-/// How long a subscription waits for a connection before it says that there is none.
-const CONNECTED: Duration = Duration::from_secs(10);
+pub(super) const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
 impl Connection {
     pub(crate) async fn open(config: &RabbitMqConfig, topology: Topology) -> Result<Self, OpenError> {
@@ -67,7 +62,6 @@ impl Connection {
         let not_yet = "the first connection is being made".to_owned();
         let (state_sender, state) = watch::channel(State::Connecting(not_yet));
         let (publishing_sender, publishing) = watch::channel(None);
-        let (consuming_sender, consuming) = watch::channel(None);
         // The connections outlive the soft stage, in which messages in hand are still settled; `close` ends them.
         let stop = Shutdown::new();
         let mut supervisors = JoinSet::new();
@@ -80,13 +74,7 @@ impl Connection {
         };
         supervisors.spawn(publish.supervise());
         let doubt = Arc::new(Notify::new());
-        let consume = Consuming {
-            config: config.clone(),
-            topology: topology.clone(),
-            sender: consuming_sender,
-            doubt: Arc::clone(&doubt),
-            stop: stop.clone(),
-        };
+        let (consume, consuming) = Consuming::new(config, &topology, &doubt, &stop);
         supervisors.spawn(consume.supervise());
         let supervisors = Mutex::new(supervisors);
         let config = config.clone();
@@ -124,8 +112,8 @@ impl Connection {
     }
 
     pub(crate) async fn subscribe(&self, queue: &QueueName, prefetch: u16) -> Result<Subscription, Lost> {
-        let mut links = self.shared.consuming.clone();
-        let link = connected(&mut links).await.map_err(|error| Lost(error.to_string()))?;
+        let mut links = self.shared.consuming.links();
+        let link = self.shared.consuming.connected(&mut links).await.map_err(|error| Lost(error.to_string()))?;
         Subscription::open(self.clone(), &link, links, queue, prefetch).await
     }
 
@@ -145,7 +133,7 @@ impl Connection {
             let id = self.shared.replica.clone();
             let (replicas, seen) = watch::channel(BTreeSet::from([id.clone()]));
             let mouth = Mouth::new(family, id, self.shared.publishing.clone(), self.state());
-            let (links, stop) = (self.shared.consuming.clone(), self.shared.stop.clone());
+            let (links, stop) = (self.shared.consuming.links(), self.shared.stop.clone());
             let presence = Presence { mouth, links, replicas, stop };
             self.shared.supervisors.lock().expect("nobody panics while starting").spawn(presence.run());
             seen
@@ -154,7 +142,7 @@ impl Connection {
     }
 
     pub(super) async fn consuming(&self) -> anyhow::Result<Arc<lapin::Connection>> {
-        connected(&mut self.shared.consuming.clone()).await
+        self.shared.consuming.connected(&mut self.shared.consuming.links()).await
     }
 
     pub(super) fn topology(&self) -> &Topology {
@@ -228,15 +216,6 @@ impl Connection {
             }
         }
     }
-}
-
-/// The connection there is, or will be soon. What comes after it is news to this receiver.
-async fn connected(links: &mut Links) -> anyhow::Result<Arc<lapin::Connection>> {
-    let alive = |link: &Option<Arc<lapin::Connection>>| link.as_ref().is_some_and(|link| link.status().connected());
-    let found = tokio::time::timeout(CONNECTED, links.wait_for(alive)).await;
-    let found =
-        found.map_err(|_| anyhow!("RabbitMQ is not connected"))?.map_err(|_| anyhow!("the connection is closed"))?;
-    found.clone().ok_or_else(|| anyhow!("RabbitMQ is not connected"))
 }
 
 impl Drop for Shared {
@@ -326,75 +305,6 @@ impl Publishing {
             State::Ready if changed => tracing::info!("RabbitMQ is connected, and messages can be stored"),
             _ if changed => tracing::warn!(?state, "messages cannot be stored"),
             _ => {}
-        }
-    }
-}
-
-/// The supervisor of the consuming connection. As nothing blocks this one, it also sees to a topology that is in doubt.
-struct Consuming {
-    config: RabbitMqConfig,
-    topology: Topology,
-    sender: watch::Sender<Option<Arc<lapin::Connection>>>,
-    doubt: Arc<Notify>,
-    stop: Shutdown,
-}
-
-impl Consuming {
-    async fn supervise(self) {
-        let mut failures = 0;
-        while !self.stop.is_stopping() {
-            match link::connect(&self.config, "causeway consume").await {
-                Ok(link) => {
-                    failures = 0;
-                    self.stay(link).await;
-                }
-                Err(error) => {
-                    failures += 1;
-                    tracing::debug!(error = format!("{error:#}"), "the consuming connection could not be made");
-                }
-            }
-            tokio::select! {
-                () = tokio::time::sleep(RECONNECT.wait(failures.max(1))) => {}
-                () = self.stop.stopping() => {}
-            }
-        }
-    }
-
-    /// Follows a connection to its end.
-    async fn stay(&self, link: Arc<lapin::Connection>) {
-        let mut watch = Watch::new(Arc::clone(&link));
-        self.sender.send_replace(Some(Arc::clone(&link)));
-        let mut looked: Option<Instant> = None;
-        let why = loop {
-            tokio::select! {
-                news = watch.next(&self.stop) => match news {
-                    News::Blocked(_) | News::Unblocked => {}
-                    News::Gone(why) => break Some(why),
-                    News::Stopped => break None,
-                },
-                () = self.doubt.notified(), if looked.is_none_or(|at| at.elapsed() > LOOK_AGAIN) => {
-                    self.look(&link).await;
-                    looked = Some(Instant::now());
-                }
-            }
-        };
-        self.sender.send_replace(None);
-        match why {
-            Some(why) => tracing::warn!(why, "the consuming connection was lost; it is made again"),
-            None => {
-                link::close(&link).await;
-            }
-        }
-    }
-
-    /// A queue may have been deleted. What may be declared is declared again; else it is named where an operator looks.
-    async fn look(&self, link: &lapin::Connection) {
-        let walk = Surveyor::new(link, &self.config).walk(&self.topology);
-        match tokio::time::timeout(LOOK_AGAIN, walk).await {
-            Ok(Ok(_)) => {}
-            Ok(Err(Wrong::Topology(why))) => tracing::error!(why, "messages for some queues cannot be stored"),
-            Ok(Err(Wrong::Connection(why))) => tracing::debug!(why, "the topology could not be looked at"),
-            Err(_) => tracing::debug!("the topology was not looked at in time"),
         }
     }
 }

@@ -5,6 +5,7 @@
 
 mod acks;
 mod connection;
+mod consuming;
 mod greeting;
 mod letters;
 mod link;

@@ -15,7 +15,8 @@ use runtime::{Backoff, Shutdown};
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
-use super::connection::{Links, Publishers};
+use super::connection::Publishers;
+use super::consuming::Links;
 use super::link::answered;
 use super::told;
 use crate::State;

@@ -11,9 +11,11 @@ use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::acks::{Frame, Window};
-use super::connection::{Connection, Links};
+use super::connection::Connection;
+use super::consuming::Links;
 use super::link::answered;
 use super::share::Wish;
+use super::topology::{ACCESS_REFUSED, NOT_FOUND, code};
 use super::{properties, told};
 use crate::QueueName;
 use crate::source::{DeadLetter, Delivery, Lost, Tag};
@@ -46,7 +48,7 @@ impl Subscription {
         queue: &QueueName,
         prefetch: u16,
     ) -> Result<Self, Lost> {
-        let lost = |error: lapin::Error| Lost(format!("queue {queue}: {}", told(&error)));
+        let lost = |error: lapin::Error| Lost(refused(&error));
         let channel = answered(link, link.create_channel()).await.map_err(lost)?;
         answered(link, channel.basic_qos(prefetch, BasicQosOptions::default())).await.map_err(lost)?;
         // A tag is never used twice: after a consumer timeout the broker still knows the old one.
@@ -116,6 +118,18 @@ impl Subscription {
             }
         }
         close(&self.channel, "handed back").await;
+    }
+}
+
+/// Why a queue cannot be subscribed to, and what to do.
+fn refused(error: &lapin::Error) -> String {
+    let told = told(error);
+    match code(error) {
+        Some(NOT_FOUND) => format!("{told}; run `causeway topology apply`"),
+        Some(ACCESS_REFUSED) => {
+            format!("{told}; let the user of broker.url read it (`rabbitmqctl set_permissions`)")
+        }
+        _ => told,
     }
 }
 

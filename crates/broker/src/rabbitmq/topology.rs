@@ -10,7 +10,8 @@ use crate::topology::EXCHANGE;
 use crate::{QueueName, RabbitMqConfig, Topology};
 
 /// Reply codes of AMQP 0-9-1.
-const NOT_FOUND: u16 = 404;
+pub(super) const ACCESS_REFUSED: u16 = 403;
+pub(super) const NOT_FOUND: u16 = 404;
 const PRECONDITION_FAILED: u16 = 406;
 
 /// How often a message may come back. A poisoned one is caught elsewhere, so it may come back as often as it must, also out of

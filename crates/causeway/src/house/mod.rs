@@ -2,6 +2,7 @@
 
 pub(crate) mod accounts;
 pub(crate) mod consent;
+mod consumers;
 mod control;
 pub(crate) mod dead_letters;
 mod directories;

@@ -10,7 +10,7 @@ use ledger::Ledger;
 use runtime::{Alarm, AlarmKind, Clock, Component, Health, Need, Shutdown, Tasks};
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::Role;
+use super::{Role, consumers};
 
 const LEDGER_EVERY: Duration = Duration::from_secs(5);
 const QUEUES_EVERY: Duration = Duration::from_secs(10);
@@ -42,6 +42,7 @@ pub(super) fn spawn(
         let apart = health.alarm(AlarmKind::Clock, "ledger");
         tasks.spawn("ledger watch", watch_ledger(ledger.clone(), clock.clone(), of_ledger, apart, shutdown.clone()));
     }
+    consumers::spawn(tasks, roles, need, broker, clock, health, shutdown);
     tasks.spawn("queue watch", watch_dead_letters(broker.clone(), health.clone(), shutdown.clone()));
     tasks.spawn("alarm watch", fade(health.clone(), shutdown.clone()));
     tasks.spawn("drain", drain(health.clone(), shutdown.clone()));

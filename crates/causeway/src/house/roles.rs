@@ -2,6 +2,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use clap::ValueEnum;
+use model::Family;
 
 /// The five roles.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
@@ -38,6 +39,16 @@ impl Role {
     /// Whether it answers HTTP; the others take from queues and keep a ledger.
     pub const fn answers_http(self) -> bool {
         matches!(self, Self::Ingress | Self::WebhookIngest)
+    }
+
+    /// Whose queues it consumes.
+    pub(super) const fn takes_from(self) -> Option<Family> {
+        match self {
+            Self::GenesysOutbound => Some(Family::Inbound),
+            Self::ConsumerOutbound => Some(Family::Replies),
+            Self::ReceiptEmitter => Some(Family::Receipts),
+            Self::Ingress | Self::WebhookIngest => None,
+        }
     }
 
     /// Whether it needs the store of files.
