@@ -10,6 +10,7 @@ use secrecy::SecretString;
 
 use super::consent::{consent, switch};
 use super::mail::Inbound;
+use super::net::base_url;
 use super::section::Section;
 use super::settings::{
     Auth, Channel, ChannelKind, DeliveredWhen, Genesys, Login, NetSapiensProvider, Provider, ProviderKind, ReplyPolicy,
@@ -18,26 +19,6 @@ use super::settings::{
 use super::texts::texts;
 use super::units::parse_duration;
 use super::{inbound, mail, media, pull, quiet};
-
-/// An `http(s)` URL with nothing that could send a secret elsewhere; without the slash at its end.
-pub(super) fn base_url(section: &Section<'_>, key: &str, required: bool) -> Option<String> {
-    let instead = "a URL such as \"https://host/path\"";
-    let text = if required { section.required(key, instead)? } else { section.string(key)? };
-    let plain = text.strip_prefix("http://");
-    let rest = plain.or_else(|| text.strip_prefix("https://"));
-    let fine = rest.is_some_and(|rest| {
-        let host = rest.split('/').next().unwrap_or_default();
-        !host.is_empty() && !rest.contains(['?', '#', '@', ' '])
-    });
-    if !fine {
-        section.problem(key, "is no http or https URL without user, query and fragment", instead);
-        return None;
-    }
-    if plain.is_some() && key == "public_url" {
-        section.warn(key, "is plain http: Genesys and providers ask for https");
-    }
-    Some(text.trim_end_matches('/').to_owned())
-}
 
 fn neighbour_name(section: &Section<'_>) -> Option<NeighbourName> {
     let name = section.required("name", "a short name, such as \"main\"")?;

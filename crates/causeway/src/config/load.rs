@@ -119,7 +119,7 @@ fn http(section: Section<'_>) -> Option<Http> {
         status.and_then(|status| StatusCode::from_u16(status).ok())
     };
     let listen = address(&section, "listen", "0.0.0.0:8080");
-    let public_url = check::base_url(&section, "public_url", false);
+    let public_url = net::base_url(&section, "public_url", false);
     let body_limit = section.size("body_limit", "1 MiB");
     let bad_signature_status = statuses("bad_signature_status", "401", &[401, 403, 503]);
     let unknown_channel_status = statuses("unknown_channel_status", "404", &[404, 503]);

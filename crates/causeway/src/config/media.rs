@@ -52,7 +52,7 @@ fn s3(section: &Section<'_>, bucket: S3) -> S3 {
         section.problem("access_key_id", told, "both, or neither: then the machine's own role or AWS_… is used");
     }
     S3 {
-        endpoint: super::check::base_url(section, "endpoint", false),
+        endpoint: super::net::base_url(section, "endpoint", false),
         region: section.string("region"),
         access_key: id.zip(secret),
         ..bucket

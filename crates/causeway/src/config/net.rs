@@ -90,6 +90,26 @@ pub(super) fn tls(section: &Section<'_>) -> Option<Option<Tls>> {
     found.map(Some)
 }
 
+/// An `http(s)` URL with nothing that could send a secret elsewhere; without the slash at its end.
+pub(super) fn base_url(section: &Section<'_>, key: &str, required: bool) -> Option<String> {
+    let instead = "a URL such as \"https://host/path\"";
+    let text = if required { section.required(key, instead)? } else { section.string(key)? };
+    let plain = text.strip_prefix("http://");
+    let rest = plain.or_else(|| text.strip_prefix("https://"));
+    let fine = rest.is_some_and(|rest| {
+        let host = rest.split('/').next().unwrap_or_default();
+        !host.is_empty() && !rest.contains(['?', '#', '@', ' '])
+    });
+    if !fine {
+        section.problem(key, "is no http or https URL without user, query and fragment", instead);
+        return None;
+    }
+    if plain.is_some() && key == "public_url" {
+        section.warn(key, "is plain http: Genesys and providers ask for https");
+    }
+    Some(text.trim_end_matches('/').to_owned())
+}
+
 pub(super) fn management_url(section: &Section<'_>, url: &SecretString) -> bool {
     let instead = "https://user:password@host:15671";
     url_of(section, "management_url", url, &["http", "https"], "is no http or https URL", instead)
