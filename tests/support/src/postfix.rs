@@ -156,7 +156,11 @@ impl Postfix {
 }
 
 impl Drop for Postfix {
+    #[expect(clippy::print_stderr, reason = "a test that fails shows what its mail server saw")]
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("Postfix's log:\n{}", self.log());
+        }
         self.kill();
     }
 }
