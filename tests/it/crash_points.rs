@@ -49,6 +49,13 @@ impl Stage {
         self.others.push(last);
         self.town.end(self.others).await;
     }
+
+    /// Every role ends well, and a dead letter is left.
+    async fn close(self, last: Bridge) {
+        for bridge in self.others.into_iter().chain([last]) {
+            assert!(bridge.terminate().await.success());
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -170,7 +177,7 @@ async fn dead_are(town: &Town, family: &str, count: u64) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn between_a_refusal_and_its_dead_letter() {
     const OUT: &str = "genesys-outbound";
-    let mut stage = Stage::without(&[OUT]).await;
+    let stage = Stage::without(&[OUT]).await;
     let town = &stage.town;
     town.genesys.faults().refuse_400(true);
     let bridge = town.start_replica(OUT, OUT, stage.through.clone()).await;
@@ -181,16 +188,13 @@ async fn between_a_refusal_and_its_dead_letter() {
     bridge.kill().await;
     let bridge = town.start_replica(OUT, OUT, stage.straight.clone()).await;
     dead_are(town, "inbound", 1).await;
-    stage.others.push(bridge);
-    for bridge in stage.others {
-        assert!(bridge.terminate().await.success());
-    }
+    stage.close(bridge).await;
 }
 
 /// Its agent was told; the confirm of the receipt never came, and the dead letter was still to be stored.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn between_the_verdict_of_a_reply_and_its_dead_letter() {
-    let mut stage = Stage::without(&[ROLE]).await;
+    let stage = Stage::without(&[ROLE]).await;
     let town = &stage.town;
     town.netsapiens.faults().forbid_word("<script>");
     let bridge = town.start_replica(ROLE, ROLE, stage.through.clone()).await;
@@ -202,8 +206,5 @@ async fn between_the_verdict_of_a_reply_and_its_dead_letter() {
     let bridge = town.start_replica(ROLE, ROLE, stage.straight.clone()).await;
     dead_are(town, "replies", 1).await;
     assert_eq!(town.receipts(&reply).len(), 1, "its agent is told once");
-    stage.others.push(bridge);
-    for bridge in stage.others {
-        assert!(bridge.terminate().await.success());
-    }
+    stage.close(bridge).await;
 }
